@@ -1,0 +1,162 @@
+"""The ``Event``: six fields of the design document and an envelope.
+
+Validation is pydantic's; what the constructor accepts, our own decoder accepts too.
+On the wire the names are camelCase (``bus_amqp.wire``); here they are Python's.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, JsonValue
+from pydantic_core import CoreSchema, core_schema
+
+MAX_INTEGER_BITS = 14_000  # pydantic's own JSON parser refuses more than 4,300 digits
+MAX_DETAILS_DEPTH = 64  # deeper nesting encodes, but pydantic's own JSON parser refuses it at about 200
+
+
+class EventCategory(StrEnum):
+    """The five categories that the design document names.  Others are allowed: a category is an open string."""
+
+    ACTION = "ActionEvent"
+    ALERT = "AlertEvent"
+    USAGE = "UsageEvent"
+    RESOURCE_STATE = "ResourceStateEvent"
+    ASYNC_JOB = "AsyncJobEvent"
+
+
+def new_event_id() -> UUID:
+    """Return a UUIDv7 (RFC 9562): milliseconds, then 74 random bits, so ids sort by time."""
+    # os.urandom and not the random module: a forked child would repeat its parent's sequence.
+    value = (time.time_ns() // 1_000_000 << 80) | int.from_bytes(os.urandom(10), "big")
+    value = value & ~(0xF000 << 64) | (7 << 76)
+    return UUID(int=value & ~(0xC000 << 48) | (2 << 62))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def check_json(value: object, depth: int = 1) -> None:
+    """Raise ``ValueError`` unless ``value`` survives a trip through JSON: str keys, finite numbers, bounded depth."""
+    if value is None or isinstance(value, str):
+        return
+    if isinstance(value, int):
+        if value.bit_length() > MAX_INTEGER_BITS:
+            raise ValueError(f"a whole number of {value.bit_length()} bits: no JSON reader takes it")
+        return
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{value} is not a JSON number: details must be finite")
+        return
+    if depth > MAX_DETAILS_DEPTH:
+        raise ValueError(f"nested deeper than {MAX_DETAILS_DEPTH} levels")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise ValueError(f"key {key!r} is not a string, as JSON wants it")
+            check_json(item, depth + 1)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            check_json(item, depth + 1)
+    else:
+        raise ValueError(f"{type(value).__name__} is not a JSON value")
+
+
+def _checked_details(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if value:
+        check_json(value)
+    return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    if value.tzinfo is UTC:
+        return value
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as exc:  # not a ValueError, so pydantic would let it through, decoder and all
+        raise ValueError("in UTC it is before the year 1 or after the year 9999") from exc
+
+
+class _NoneIsDefault:
+    """Accept null where a field has a default, at no cost to the usual case (the union is decided in Rust)."""
+
+    def __init__(self, default: Callable[[], object]) -> None:
+        self._default = default
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        none = core_schema.no_info_after_validator_function(lambda _: self._default(), core_schema.none_schema())
+        # Labels keep the path of an error readable: details.value and not details.json-or-python[...].
+        return core_schema.union_schema([(handler(source), "value"), (none, "null")], mode="left_to_right")
+
+
+class _Details:
+    """JSON from the wire is checked by the decoder, once per message; only Python values are walked here."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        plain = core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema())
+        return core_schema.json_or_python_schema(
+            json_schema=plain, python_schema=core_schema.no_info_after_validator_function(_checked_details, plain)
+        )
+
+
+class _UtcTime:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        aware = core_schema.datetime_schema(tz_constraint="aware")
+        return core_schema.no_info_after_validator_function(_in_utc, aware)
+
+
+_Required = Annotated[str, Field(min_length=1)]
+_Optional = Annotated[str, _NoneIsDefault(str)]
+
+
+def _camel_case(name: str) -> str:
+    if name == "resource_uuid":
+        return "resourceUUID"  # the design document's spelling
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+class Event(BaseModel):
+    """Something that happened in the cloud.  Frozen; equal by all fields, hashed by ``event_id``.
+
+    Raises pydantic's ``ValidationError`` (a ``ValueError``) naming the field at construction.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=False,
+        alias_generator=_camel_case,
+        validate_by_name=True,
+        validate_by_alias=False,
+        title="Event",
+    )
+
+    event_category: _Required = Field(description="What kind of event: one of EventCategory, or a name of your own.")
+    event_type: _Required = Field(description="What happened, dotted words in capitals: VM.START, ALERT.MEMORY.")
+    event_source: _Required = Field(description="Which component speaks, e.g. management-server.")
+    resource_type: _Optional = Field(default="", description="What it happened to: VirtualMachine.  Empty: absent.")
+    resource_uuid: _Optional = Field(default="", description="Which one.  Events of one uuid keep their order.")
+    description: _Optional = Field(default="", description="For people.")
+    event_id: Annotated[UUID, _NoneIsDefault(new_event_id)] = Field(
+        default_factory=new_event_id, description="UUIDv7; the same in every copy, so receivers can drop duplicates."
+    )
+    event_time: Annotated[datetime, _UtcTime(), _NoneIsDefault(_now)] = Field(
+        default_factory=_now, description="When it happened: aware, kept in UTC."
+    )
+    details: Annotated[dict[str, JsonValue], _Details(), _NoneIsDefault(dict)] = Field(
+        default_factory=dict, description="A JSON object: finite numbers, at most 64 levels deep."
+    )
+    correlation_id: str | None = Field(default=None, description="One for all events of one undertaking.")
+    causation_id: UUID | None = Field(default=None, description="The event_id of the event that led to this one.")
+
+    def __hash__(self) -> int:
+        return hash(self.event_id)

@@ -1,0 +1,93 @@
+"""What the bus tells about itself: ``Health`` (is it well?) and ``Stats`` (how much?).  Values, no logic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class BusState(StrEnum):
+    """The state of the bus as a whole, the worst of its connections."""
+
+    CONNECTING = "connecting"
+    OPEN = "open"
+    BLOCKED = "blocked"
+    RECONNECTING = "reconnecting"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time in which a subscription had no queue: events published in it have not reached it."""
+
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherHealth:
+    """``waiting``: accepted events without a confirm; ``reason``: why it is not open, if it is not."""
+
+    state: BusState
+    waiting: int
+    waiting_bytes: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionHealth:
+    """``is_consuming`` means that the broker has said so on the connection that is open now."""
+
+    subscription_id: UUID
+    queue: str
+    is_consuming: bool
+    running: int
+    waiting: int
+    reason: str = ""
+    gaps: tuple[Gap, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """True in a condition when publishing works and every subscription is consuming."""
+
+    state: BusState
+    broker: str
+    publisher: PublisherHealth
+    subscriptions: tuple[SubscriptionHealth, ...] = ()
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether nothing needs attention."""
+        return self.state is BusState.OPEN and all(one.is_consuming for one in self.subscriptions)
+
+    def __bool__(self) -> bool:
+        return self.is_healthy
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionStats:
+    """Counts since ``subscribe``.  ``filtered``: brought by a coarse binding and acknowledged unseen."""
+
+    delivered: int = 0
+    handled: int = 0
+    filtered: int = 0
+    discarded: int = 0
+    dead_lettered: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Counts since ``connect``.  ``resent``: sent again after a lost connection or a rejection."""
+
+    accepted: int = 0
+    confirmed: int = 0
+    failed: int = 0
+    resent: int = 0
+    waiting: int = 0
+    waiting_bytes: int = 0
+    reconnects: int = 0
+    subscriptions: dict[UUID, SubscriptionStats] = field(default_factory=dict)

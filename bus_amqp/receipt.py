@@ -1,0 +1,126 @@
+"""``Receipt``: what became of one published event, for whoever wants to know.
+
+Settled by the publisher thread, read by any thread.  Most receipts are thrown away unread, so one costs
+no lock and no condition: a waiter registers itself *before* it looks at the state, the publisher writes
+the state *before* it looks for waiters; each sees the other, or both do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from enum import StrEnum
+
+from bus_amqp.errors import EventBusException
+
+logger = logging.getLogger("bus_amqp.publish")
+
+
+class ReceiptState(StrEnum):
+    """``accepted``: in the outbox; ``stored``: on disk too; ``confirmed``: by the broker; ``failed``: for good."""
+
+    ACCEPTED = "accepted"
+    STORED = "stored"
+    CONFIRMED = "confirmed"
+    FAILED = "failed"
+
+
+_OPEN = frozenset({ReceiptState.ACCEPTED, ReceiptState.STORED})
+_list_lock = threading.Lock()  # guards the callback lists of all receipts: touched only by those that have one
+
+
+class Receipt:
+    """Speaks like ``concurrent.futures.Future``, cannot be cancelled, and may be awaited.
+
+    ``result`` returns None once the broker has confirmed, and raises what went wrong otherwise.
+    """
+
+    __slots__ = ("_callbacks", "_error", "_run_callback", "_state")
+
+    def __init__(self, run_callback: Callable[[Callable[[], None]], None]) -> None:
+        self._state = ReceiptState.ACCEPTED  # written by the publisher thread
+        self._error: EventBusException | None = None  # written by the publisher thread, before the state
+        self._callbacks: list[Callable[[], None]] | None = None  # guarded by _list_lock
+        self._run_callback = run_callback  # carries user code away from the publisher thread
+
+    def __repr__(self) -> str:
+        return f"<Receipt {self._state}{f': {self._error}' if self._error else ''}>"
+
+    @property
+    def state(self) -> ReceiptState:
+        """How far the event has come."""
+        return self._state
+
+    def done(self) -> bool:
+        """Return whether the event is confirmed or has failed."""
+        return self._state not in _OPEN
+
+    def result(self, timeout: float | None = None) -> None:
+        """Wait until confirmed.  Raises ``TimeoutError`` after ``timeout`` seconds, or why the event failed."""
+        if error := self.exception(timeout):
+            raise error
+
+    def exception(self, timeout: float | None = None) -> EventBusException | None:
+        """Wait as ``result`` does and return the error, or None.  Raises ``TimeoutError``."""
+        if not self.done():
+            settled = threading.Event()
+            self._when_done(settled.set)
+            if not settled.wait(timeout):
+                raise TimeoutError(f"not confirmed within {timeout} seconds; the event is still {self._state}")
+        return self._error
+
+    def add_done_callback(self, function: Callable[[Receipt], object]) -> None:
+        """Call ``function(receipt)`` once done: on the bus's callback thread, or here and now if done already."""
+
+        def call() -> None:
+            try:
+                function(self)
+            except Exception:  # a user's callback: it must not end the thread that serves all of them
+                logger.exception("a callback of %r raised", self)
+
+        if self.done():
+            call()
+        else:
+            self._when_done(lambda: self._run_callback(call))
+
+    def __await__(self) -> Generator[None, None, None]:
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+
+        def settle() -> None:
+            if not waiter.done():  # the awaiting task may have been cancelled
+                waiter.set_result(None)
+
+        def wake_loop() -> None:
+            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                loop.call_soon_threadsafe(settle)
+
+        self._when_done(wake_loop)
+        yield from waiter.__await__()
+        self.result(0)
+
+    def settle(self, error: EventBusException | None = None) -> None:
+        """Write the outcome and tell who waits.  Publisher thread only; the first outcome stays."""
+        if self.done():
+            return
+        self._error = error
+        self._state = ReceiptState.FAILED if error else ReceiptState.CONFIRMED
+        if self._callbacks is not None:
+            self._notify()
+
+    def _when_done(self, function: Callable[[], None]) -> None:
+        with _list_lock:
+            if self._callbacks is None:
+                self._callbacks = []
+            self._callbacks.append(function)
+        if self.done():
+            self._notify()
+
+    def _notify(self) -> None:
+        with _list_lock:
+            callbacks, self._callbacks = self._callbacks, None
+        for function in callbacks or ():
+            function()
