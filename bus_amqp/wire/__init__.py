@@ -1,0 +1,1 @@
+"""What travels: routing keys, JSON, messages."""

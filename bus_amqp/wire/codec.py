@@ -1,0 +1,119 @@
+"""Events to messages, and deliveries to events.  Pure; called on callers' and workers' threads."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from uuid import UUID, uuid5
+
+from pydantic import ValidationError
+
+from bus_amqp.errors import EventTooLargeError, InvalidArgumentError, UndecodableError
+from bus_amqp.event import Event, check_json
+from bus_amqp.wire.message import Delivery, Message, Properties
+from bus_amqp.wire.routing_key import routing_key
+
+# What people publish by hand: no content type at all, and text, as the design document's first implementation did.
+_JSON_TYPES = frozenset({"", "application/json", "application/json; charset=utf-8", "text/plain", "text/json"})
+_ID_NAMESPACE = UUID("8a9d3a5e-6f0b-5c7e-9a51-7c0a4f1f5b21")  # of ids made from foreign message ids; never change
+_WIRE_NAMES = {name: field.alias or name for name, field in Event.model_fields.items()}
+_to_json = Event.__pydantic_serializer__.to_json
+_from_json = Event.__pydantic_validator__.validate_json
+
+
+def encode(event: Event, *, max_event_bytes: int) -> Message:
+    """Return the message of an event.
+
+    Raises ``InvalidArgumentError``, ``RoutingKeyTooLongError``, ``EventTooLargeError``.
+    """
+    if not isinstance(event, Event):
+        raise InvalidArgumentError(f"publish takes an Event, not {type(event).__name__}")
+    try:
+        body = _to_json(event, by_alias=True, exclude_none=True)
+    except ValueError as exc:  # details were changed after construction, or hold half a surrogate pair
+        raise InvalidArgumentError(f"event cannot be written as JSON: {exc}") from exc
+    if len(body) > max_event_bytes:
+        raise EventTooLargeError(
+            f"event has {len(body)} bytes, max_event_bytes is {max_event_bytes}: "
+            "shorten description or details, or publish a reference to the data"
+        )
+    return Message(
+        routing_key(event),
+        body,
+        message_id=str(event.event_id),
+        timestamp=max(0, int(event.event_time.timestamp())),  # unsigned in AMQP; the body has the time in any case
+        # AMQP short strings: what does not fit is in the body anyway.
+        type=_short(event.event_type),
+        app_id=_short(event.event_source),
+    )
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= 63 else value.encode()[:255].decode(errors="ignore")
+
+
+def decode(delivery: Delivery, *, received: datetime | None = None) -> Event:
+    """Return the event of a delivery.  Raises ``UndecodableError`` whose ``reason`` names the fault."""
+    body = delivery.body
+    if body is None:
+        raise UndecodableError(f"message has {delivery.body_bytes} bytes: over max_event_bytes", reason="too-large")
+    if delivery.content_type not in _JSON_TYPES:
+        raise UndecodableError(f"content type {delivery.content_type!r} is not JSON", reason="content-type")
+    try:
+        event: Event = _from_json(body, by_alias=True, by_name=False, extra="ignore")
+    except ValidationError as exc:
+        # input_value could hold a megabyte or a secret: name the place and the fault only.
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}"
+            for fault in exc.errors(include_url=False, include_input=False, include_context=False)[:5]
+        )
+        reason = "not-json" if exc.errors(include_url=False)[0]["type"] == "json_invalid" else "not-an-event"
+        raise UndecodableError(faults, reason=reason) from exc
+    if event.details:
+        _check_details(event)  # JSON may be too deep, or hold NaN, or 1e999, which is read as infinite
+    # Our own encoder leaves nulls out, so the word is rare, and only then does anybody look twice.
+    given = event.__pydantic_fields_set__ if b"null" not in body else _given_fields(event, body)
+    if "event_id" in given and "event_time" in given:
+        return event
+    return _with_envelope(event, given, delivery.properties, received)
+
+
+def _given_fields(event: Event, body: bytes) -> set[str]:
+    """Return the fields that have a value in the body: null is as good as missing."""
+    values = json.loads(body)
+    return {name for name in event.__pydantic_fields_set__ if values.get(_WIRE_NAMES[name]) is not None}
+
+
+def _check_details(event: Event) -> None:
+    try:
+        check_json(event.details)
+    except ValueError as exc:
+        raise UndecodableError(f"details: {exc}", reason="not-an-event") from exc
+
+
+def _with_envelope(event: Event, given: set[str], properties: Properties, received: datetime | None) -> Event:
+    """Complete a bare message: id from the message id, time from the timestamp property or the receipt."""
+    update: dict[str, object] = {}
+    if "event_id" not in given:
+        if properties.message_id:
+            update["event_id"] = _id_from(properties)
+        else:
+            # A random id changes with each redelivery, so receivers cannot drop duplicates by it: say so.
+            update["details"] = {**event.details, "busEventIdIsRandom": True}
+    if "event_time" not in given:
+        update["event_time"] = _time_from(properties) or received or datetime.now(UTC)
+    return event.model_copy(update=update)
+
+
+def _id_from(properties: Properties) -> UUID:
+    try:
+        return UUID(properties.message_id)
+    except ValueError:
+        return uuid5(_ID_NAMESPACE, f"{properties.app_id}\n{properties.message_id}")
+
+
+def _time_from(properties: Properties) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(properties.timestamp, UTC) if properties.timestamp else None
+    except (ValueError, OverflowError, OSError):  # 64 bits of seconds reach further than datetime does
+        return None

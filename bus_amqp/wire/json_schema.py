@@ -1,0 +1,109 @@
+"""The language-neutral contract: JSON Schemas of what travels, generated from the models.
+
+``python -m bus_amqp.wire.json_schema [DIRECTORY]`` (``make schemas``) writes ``v1/event.schema.json`` and
+``v1/topic.schema.json``; a test fails when the files and the models differ.  Never imported by the bus itself.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from bus_amqp.event import Event
+from bus_amqp.topic import EventTopic
+
+VERSION = "v1"
+# Validators treat `format` as a remark unless told otherwise (JSON Schema 2020-12, section 7.2.1): a pattern binds all.
+_UUID = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+_AWARE_TIME = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})$"
+_WORD = r"(\*|#|[^*#.]+)"
+# Either no sign at all, or dotted words each of which is a sign or has none (bus_amqp.topic).
+EVENT_TYPE_PATTERN = rf"^([^*#]+|{_WORD}(\.{_WORD})*)$"
+
+_EVENT = (
+    "Something that happened in the cloud, as the body of an AMQP message. Unknown keys are ignored;"
+    " null means the same as leaving an optional key out."
+)
+_TOPIC = (
+    "Which events a subscriber wants: every key that is given must be equal."
+    " Null or missing: any value. An empty string: events without one."
+)
+_TOPIC_FIELDS = {
+    "event_category": "The category wanted.",
+    "event_type": "The type wanted, or a pattern over its dotted words: * is one word, # any number (VM.#, *.START).",
+    "resource_type": "The type of resource wanted.",
+    "resource_uuid": "The one resource wanted.",
+    "event_source": "The component listened to.",
+}
+
+
+class _Generator(GenerateJsonSchema):
+    """Say with patterns what the decoder insists on."""
+
+    def uuid_schema(self, schema: core_schema.UuidSchema) -> JsonSchemaValue:
+        return {"type": "string", "format": "uuid", "pattern": _UUID}
+
+    def datetime_schema(self, schema: core_schema.DatetimeSchema) -> JsonSchemaValue:
+        return {"type": "string", "format": "date-time", "pattern": _AWARE_TIME}
+
+
+def event_schema() -> dict[str, Any]:
+    """Return the schema of an event on the wire."""
+    schema = _described(Event.model_json_schema(by_alias=True, schema_generator=_Generator), "event", _EVENT)
+    return {**schema, "additionalProperties": True}
+
+
+def topic_schema() -> dict[str, Any]:
+    """Return the schema of a topic.  A misspelt key would widen the filter, so unknown keys are errors here."""
+    generated = EventTopic.model_json_schema(by_alias=True, schema_generator=_Generator)
+    schema = _described(generated, "topic", _TOPIC, _TOPIC_FIELDS)
+    for choice in schema["properties"][_wire_name("event_type")]["anyOf"]:
+        if choice["type"] == "string":
+            choice["pattern"] = EVENT_TYPE_PATTERN
+    return {**schema, "additionalProperties": False}
+
+
+def schemas() -> dict[str, str]:
+    """Return every schema file: its path below ``schemas/``, and its text."""
+    texts = {"event": event_schema(), "topic": topic_schema()}
+    return {f"{VERSION}/{name}.schema.json": json.dumps(text, indent=2) + "\n" for name, text in texts.items()}
+
+
+def write_schemas(directory: Path) -> None:
+    """Write the files below the directory."""
+    for name, text in schemas().items():
+        file = directory / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
+
+def _wire_name(field: str) -> str:
+    return Event.model_fields[field].alias or field
+
+
+def _described(
+    schema: dict[str, Any], name: str, description: str, fields: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    wire_names = {_wire_name(field): field for field in Event.model_fields}
+    properties = {}
+    for wire_name, rule in schema["properties"].items():
+        field = wire_names.get(wire_name, wire_name)
+        told = {"description": fields[field]} if fields else {}
+        properties[_wire_name(field)] = {**rule, "title": field.replace("_", " ").capitalize(), **told}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:bus-amqp:schema:{VERSION}:{name}",
+        **schema,
+        "description": description,
+        "properties": properties,
+    }
+
+
+if __name__ == "__main__":
+    write_schemas(Path(sys.argv[1] if len(sys.argv) > 1 else "schemas"))
