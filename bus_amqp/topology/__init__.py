@@ -1,0 +1,1 @@
+"""Where it goes: names and plans of objects on the broker, as pure description."""

@@ -1,0 +1,101 @@
+"""What should exist on the broker, as a value.  Pure: who makes it so is the transport.
+
+Arguments are for life: a queue declared again with other arguments is refused (406), so none of them
+depends on the version of the broker or of this library, nor on a setting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from bus_amqp.topology import names
+
+TEMPORARY_EXPIRES_SECONDS = 300
+POISON_LIMIT = 20  # deliveries of one event; RabbitMQ 4 has the same default, 3.10 none
+NEVER = 2147483647  # a look at a dead letter must never cost it; -1 is refused or misread by some versions
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A durable exchange."""
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A durable queue.  ``arguments`` as RabbitMQ names them."""
+
+    name: str
+    arguments: Mapping[str, str | int | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Messages of ``exchange`` whose key matches go to ``queue``."""
+
+    exchange: str
+    queue: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Objects in the order in which they must be declared: exchanges, queues, bindings."""
+
+    exchanges: tuple[Exchange, ...] = ()
+    queues: tuple[Queue, ...] = ()
+    bindings: tuple[Binding, ...] = ()
+
+
+def publisher_plan(exchange: str) -> Plan:
+    """Return what a publisher needs: the topic exchange."""
+    return Plan(exchanges=(Exchange(exchange, "topic"),))
+
+
+def subscription_queue(exchange: str, group: str | None, subscription_id: UUID, *, ordered: bool) -> Queue:
+    """Return the queue of a subscription: the group's (quorum) or its own (classic, expiring)."""
+    dead = {
+        "x-dead-letter-exchange": names.dead_exchange(exchange),
+        "x-dead-letter-routing-key": names.dead_key(group),
+    }
+    if group is None:
+        return Queue(
+            names.temporary_queue(exchange, subscription_id),
+            {
+                "x-queue-type": "classic",
+                "x-expires": TEMPORARY_EXPIRES_SECONDS * 1000,
+                "x-single-active-consumer": True,
+                **dead,
+            },
+        )
+    arguments: dict[str, str | int | bool] = {
+        "x-queue-type": "quorum",
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",  # at-least-once dead-lettering demands it
+        "x-delivery-limit": POISON_LIMIT,
+        **dead,
+    }
+    if ordered:
+        arguments["x-single-active-consumer"] = True
+    return Queue(names.group_queue(exchange, group), arguments)
+
+
+def subscription_plan(exchange: str, group: str | None, queue: Queue, binding_keys: Iterable[str]) -> Plan:
+    """Return everything that a subscription needs, its dead-letter queue included."""
+    dead = names.dead_exchange(exchange)
+    dead_queue = Queue(
+        names.dead_queue(exchange, group), {"x-queue-type": "quorum", "x-delivery-limit": NEVER}
+    )
+    keys = dict.fromkeys(binding_keys)  # two patterns may share one coarse binding
+    return Plan(
+        exchanges=(Exchange(exchange, "topic"), Exchange(dead, "direct")),
+        queues=(dead_queue, queue),
+        bindings=(
+            Binding(dead, dead_queue.name, names.dead_key(group)),
+            *(Binding(exchange, queue.name, key) for key in keys),
+        ),
+    )
