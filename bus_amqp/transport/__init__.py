@@ -1,0 +1,1 @@
+"""The seam to broker technology, and two ways across it."""

@@ -1,0 +1,1 @@
+"""``memory://``: a topic-exchange broker inside the process, for tests, demos and single-process programs."""
