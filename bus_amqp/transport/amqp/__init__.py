@@ -1,0 +1,1 @@
+"""RabbitMQ over kombu and py-amqp; the only folder that imports them."""

@@ -1,0 +1,257 @@
+"""``AmqpConnector`` and ``AmqpConnection``: RabbitMQ behind the seam of ``transport.base``.
+
+A connection belongs to the thread that opened it; only ``wake`` may be called from another one.  Requests (declare,
+open a channel) wait for their answer, at most the connect timeout; what else arrives meanwhile is kept for the next
+turn.  Once a connection is lost, every call raises ``ConnectionLostError``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from amqp.exceptions import ChannelError
+
+from bus_amqp.errors import ConnectionLostError, EventBusException
+from bus_amqp.settings import ConnectionSettings
+from bus_amqp.topology.plan import Plan
+from bus_amqp.transport.amqp import declare
+from bus_amqp.transport.amqp.address import Address, parse_address
+from bus_amqp.transport.amqp.consume_channel import BulkConsumeChannel
+from bus_amqp.transport.amqp.driver import DriverChannel, DriverConnection
+from bus_amqp.transport.amqp.encoding import PublishEncoder
+from bus_amqp.transport.amqp.errors import FOREIGN, channel_error, translate, translate_connecting
+from bus_amqp.transport.amqp.frames import FrameParser
+from bus_amqp.transport.amqp.inbox import Inbox
+from bus_amqp.transport.amqp.link import Link
+from bus_amqp.transport.amqp.opening import open_driver
+from bus_amqp.transport.amqp.plain_channels import PlainConsumeChannel, PlainPublishChannel
+from bus_amqp.transport.amqp.publish_channel import BulkPublishChannel
+from bus_amqp.transport.base import QueueState
+from bus_amqp.transport.channel import ConsumeChannel, PublishChannel
+from bus_amqp.transport.signals import Signal
+
+FLUSH_SECONDS = 2.0  # on close, for bytes that the socket has not taken
+GOODBYE_SECONDS = 1.0  # on close, for the broker's answer
+
+_AnyChannel = BulkPublishChannel | BulkConsumeChannel | PlainPublishChannel | PlainConsumeChannel
+
+
+class AmqpConnector:
+    """Knows one broker node and how to get in.  Immutable; may be used from any thread.
+
+    ``exchange``: where messages go that name none.  Larger bodies than ``max_body_bytes`` are not delivered.
+    """
+
+    def __init__(
+        self, url: str, settings: ConnectionSettings, *, client_name: str, max_body_bytes: int, exchange: str
+    ) -> None:
+        self._address = parse_address(url)
+        self._settings = settings
+        self._client_name = client_name
+        self._max_body_bytes = max_body_bytes
+        self._exchange = exchange
+
+    def __repr__(self) -> str:
+        return f"<AmqpConnector {self._address}>"
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return str(self._address)
+
+    def connect(self, role: str) -> AmqpConnection:
+        """Connect and log in within the connect timeout.
+
+        Raises ``ConnectionLostError``, ``AccessRefusedError``, ``BrokerRefusedError`` (a certificate).
+        """
+        settings = self._settings
+        link = Link(FrameParser(self._max_body_bytes, is_native=settings.use_bulk_frames))
+        link.deadline = time.monotonic() + settings.connect_timeout_seconds
+        inbox = Inbox()
+        try:
+            driver = open_driver(self._address, settings, f"{self._client_name}:{role}", link, inbox)
+        except (*FOREIGN, EventBusException) as exc:
+            link.close()
+            raise translate_connecting(exc, self._address) from exc
+        except BaseException:
+            link.close()
+            raise
+        return AmqpConnection(
+            driver, inbox, self._address, settings, max_body_bytes=self._max_body_bytes, exchange=self._exchange
+        )
+
+
+class AmqpConnection:
+    """One open connection.  Owns the link (socket, parser) and py-amqp's connection, its driver."""
+
+    def __init__(
+        self, driver: DriverConnection, inbox: Inbox, address: Address, settings: ConnectionSettings, *,
+        max_body_bytes: int, exchange: str,
+    ) -> None:  # fmt: skip
+        self._driver = driver
+        self._link = driver.link
+        self._inbox = inbox
+        self._address = address
+        self._settings = settings
+        self._max_body_bytes = max_body_bytes
+        self._exchange = exchange
+        self._error: EventBusException | None = None  # why the connection is lost
+        self._is_closed = False
+        server = driver.server_properties
+        self._broker = f"{server.get('product', 'AMQP broker')} {server.get('version', '')} at {address}"
+
+    def __repr__(self) -> str:
+        state = "closed" if self._is_closed else "lost" if self._error else "open"
+        return f"<AmqpConnection {state} to {self._broker}, {self._inbox!r}, {self._link!r}>"
+
+    @property
+    def broker(self) -> str:
+        """What answered, for people."""
+        return self._broker
+
+    def declare(self, plan: Plan) -> None:
+        """Make sure that the plan's objects and bindings exist."""
+        with self._request("declaring"):
+            declare.Declarer(self._driver.channel).declare(plan)
+
+    def delete_queue(self, queue: str) -> None:
+        """Delete a queue, if it is there."""
+        with self._request(f"deleting queue {queue!r}"):
+            declare.delete_queue(self._driver.channel, queue)
+
+    def queue_state(self, queue: str) -> QueueState | None:
+        """Look at a queue.  None: not there."""
+        with self._request(f"looking at queue {queue!r}"):
+            return declare.queue_state(self._driver.channel, queue)
+
+    def publish_channel(self) -> PublishChannel:
+        """Open a channel in confirm mode."""
+        with self._request("opening a publish channel"):
+            channel: DriverChannel = self._driver.channel()
+            number: int = channel.channel_id
+            close = self._closer(channel)
+            result: BulkPublishChannel | PlainPublishChannel
+            if self._settings.use_bulk_frames:
+                encoder = PublishEncoder(number, self._exchange, self._driver.frame_max)
+                result = BulkPublishChannel(number, self._link, encoder, close)
+            else:
+                result = PlainPublishChannel(channel, self._link, self._exchange, self._inbox, close)
+            channel.confirm_select()
+            self._inbox.add_publisher(number, result)
+            channel.on_lost = self._loser(number, result)
+            return result
+
+    def consume_channel(self, queue: str, prefetch: int, *, consumer_tag: str = "") -> ConsumeChannel:
+        """Open a channel and consume."""
+        with self._request(f"consuming from {queue!r}"):
+            channel: DriverChannel = self._driver.channel()
+            number: int = channel.channel_id
+            close = self._closer(channel)
+            result: BulkConsumeChannel | PlainConsumeChannel
+            on_message: Callable[..., None] | None = None
+            if self._settings.use_bulk_frames:
+                result = BulkConsumeChannel(number, queue, self._link, close)
+            else:
+                result = PlainConsumeChannel(channel, queue, self._link, self._inbox, self._max_body_bytes, close)
+                on_message = result.on_message
+            channel.basic_qos(0, prefetch, a_global=False)  # RabbitMQ 4.3 refuses the global kind
+            self._inbox.add_consumer(number, result)  # the first deliveries may come in one piece with the answer
+            try:
+                channel.basic_consume(
+                    queue,
+                    consumer_tag=consumer_tag,
+                    callback=on_message,
+                    on_cancel=lambda _: self._inbox.cancel(number),
+                )
+            except BaseException:
+                self._inbox.forget(number)
+                raise
+            channel.on_lost = self._loser(number, result)
+            return result
+
+    def _closer(self, channel: DriverChannel) -> Callable[[], None]:
+        number: int = channel.channel_id
+
+        def close() -> None:
+            self._inbox.forget(number)
+            if not self._is_closed and self._error is None:
+                with self._request("closing a channel"):
+                    channel.close()
+
+        return close
+
+    def _loser(self, number: int, channel: _AnyChannel) -> Callable[[ChannelError], None]:
+        def lose(error: ChannelError) -> None:
+            channel.lost()
+            self._inbox.lose(number, channel_error(error))
+
+        return lose
+
+    @contextlib.contextmanager
+    def _request(self, doing: str) -> Iterator[None]:
+        """Give what is inside the request's deadline, and translate what comes out of it."""
+        self._check_open()
+        self._link.deadline = time.monotonic() + self._settings.connect_timeout_seconds
+        try:
+            yield
+        except (*FOREIGN, EventBusException) as exc:
+            error = translate(exc, self._address, doing)
+            if isinstance(error, ConnectionLostError):
+                self._error = error
+            raise error from (exc if error is not exc else None)
+
+    def _check_open(self) -> None:
+        if self._error is not None:
+            raise self._error
+        if self._is_closed:
+            raise ConnectionLostError(f"the connection to {self._address} is closed")
+
+    def turn(self, timeout_seconds: float) -> Sequence[Signal]:
+        """Wait for signals, a wake or the end of the time; send and receive what is there."""
+        self._check_open()
+        deadline = time.monotonic() + timeout_seconds
+        link, inbox, driver = self._link, self._inbox, self._driver
+        try:
+            while True:
+                link.exchange(0.0 if inbox else max(0.0, deadline - time.monotonic()))
+                while link.items:
+                    driver.dispatch_one()
+                if inbox or link.take_woken() or time.monotonic() >= deadline:
+                    return inbox.take()
+        except (*FOREIGN, EventBusException) as exc:
+            error = translate(exc, self._address, "waiting for signals")
+            if error is not exc:
+                error.__cause__ = exc
+            # Whatever escapes here has left the connection in an unknown state.
+            self._error = error if isinstance(error, ConnectionLostError) else ConnectionLostError(str(error))
+            if inbox:
+                return inbox.take()  # what was settled before the end is settled; the next call raises
+            raise self._error from exc
+
+    def wake(self) -> None:
+        """End the current or the next turn early.  From any thread, also after ``close``."""
+        self._link.wake()
+
+    def close(self) -> None:
+        """Send what is kept, say goodbye, free the socket; never raises."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
+            if self._error is None:
+                self._say_goodbye()
+        except (*FOREIGN, EventBusException):
+            pass  # nobody is left who could do anything about it
+        finally:
+            self._driver.collect()
+            self._link.close()
+
+    def _say_goodbye(self) -> None:
+        deadline = time.monotonic() + FLUSH_SECONDS
+        while self._link.unsent_bytes and time.monotonic() < deadline:
+            self._link.exchange(deadline - time.monotonic())
+            self._link.items.clear()  # reading goes on: a broker that cannot write may not read either
+        self._link.deadline = time.monotonic() + GOODBYE_SECONDS
+        self._driver.close()

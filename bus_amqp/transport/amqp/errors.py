@@ -1,0 +1,109 @@
+"""The one place where foreign exceptions become errors of the bus.
+
+Foreign are py-amqp's and kombu's, sockets' and TLS's.  Callers write ``raise translate(exc, ...) from exc``.  No text
+made here holds a password: brokers never say one, and addresses are given without credentials.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+
+from amqp.exceptions import AMQPError, ChannelError
+from kombu.exceptions import KombuError
+
+from bus_amqp.errors import (
+    AccessRefusedError,
+    BrokerRefusedError,
+    ChannelLostError,
+    ConnectionLostError,
+    EventBusException,
+    NotFoundOnBrokerError,
+    TopologyMismatchError,
+    TransportError,
+)
+from bus_amqp.transport.amqp.address import Address
+
+FOREIGN = (AMQPError, KombuError, OSError)
+
+ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, INVALID_PATH, NOT_ALLOWED = 403, 404, 406, 402, 530
+_DECLARE_METHODS = frozenset({(40, 10), (50, 10)})
+
+# RabbitMQ cuts its text at 255 bytes, so the tail may be missing.
+_INEQUIVALENT = re.compile(
+    r"inequivalent arg '(?P<argument>.*?)' for (?P<kind>queue|exchange) '(?P<name>.*?)'(?: in vhost '.*?')?"
+    r": received (?P<wanted>.*?) but current is (?P<current>.*)",
+    re.DOTALL,
+)
+_VALUE = re.compile(r"(?:the value )?'(.*?)'(?: of type '.*')?", re.DOTALL)
+
+
+def translate(exc: BaseException, address: Address, doing: str) -> EventBusException:
+    """Return the bus's error for a failure of an open connection; ``doing`` completes "while ..."."""
+    if isinstance(exc, EventBusException):
+        return exc
+    if isinstance(exc, ChannelError):
+        return channel_error(exc)
+    return ConnectionLostError(f"{address} lost while {doing}: {_text(exc)}")
+
+
+def translate_connecting(exc: BaseException, address: Address) -> EventBusException:
+    """Return the bus's error for a connection that could not be opened."""
+    if isinstance(exc, EventBusException):
+        return exc if not isinstance(exc, ConnectionLostError) else ConnectionLostError(f"{address}: {exc}")
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return BrokerRefusedError(
+            f"{address}: its certificate is not accepted: {exc.verify_message}: "
+            "check the host name in the url, or have the broker's authority trusted (SSL_CERT_FILE)"
+        )
+    if isinstance(exc, AMQPError):
+        if exc.reply_code in (NOT_ALLOWED, INVALID_PATH):
+            return AccessRefusedError(
+                f"{address}: user {address.user!r} cannot use virtual host {address.virtual_host!r}: {_text(exc)}"
+            )
+        if exc.reply_code == ACCESS_REFUSED:
+            return AccessRefusedError(
+                f"{address}: login as {address.user!r} refused, check user and password: {_text(exc)}"
+            )
+    return ConnectionLostError(f"{address} not reached: {_text(exc)}")
+
+
+def channel_error(exc: ChannelError) -> TransportError:
+    """Return the bus's error for a channel that the broker has closed."""
+    text = _text(exc)
+    match exc.reply_code:
+        case 403:
+            return AccessRefusedError(f"the broker refused: {text}")
+        case 404:
+            return NotFoundOnBrokerError(f"not on the broker: {text}")
+        case 406 if found := _INEQUIVALENT.search(text):
+            return TopologyMismatchError(_mismatch(found))
+        case 406 if exc.method_sig in _DECLARE_METHODS:
+            return TopologyMismatchError(f"the broker does not take this declaration: {text}")
+        case _:
+            return ChannelLostError(f"the broker closed the channel: {text}")
+
+
+def _mismatch(found: re.Match[str]) -> str:
+    kind, name, argument = found["kind"], found["name"], found["argument"]
+    way_out = (
+        f"delete queue {name!r} (and the messages in it) or use another group name"
+        if kind == "queue"
+        else f"delete exchange {name!r} or use another exchange name"
+    )
+    return (
+        f"{kind} {name!r} exists with {argument} = {_value(found['current'])}, "
+        f"wanted is {_value(found['wanted'])}: such arguments are for life; {way_out}"
+    )
+
+
+def _value(text: str) -> str:
+    """Shorten ``the value '20' of type 'signedint'``; ``none`` stays."""
+    found = _VALUE.fullmatch(text)
+    return repr(found[1]) if found else text
+
+
+def _text(exc: BaseException) -> str:
+    if isinstance(exc, AMQPError):
+        return exc.reply_text or str(exc)
+    return str(exc) or type(exc).__name__
