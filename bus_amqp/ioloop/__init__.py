@@ -1,0 +1,1 @@
+"""Where threads are born: one loop per connection."""

@@ -1,0 +1,160 @@
+"""``Control``: the connection for everything that is not a publish and not a delivery.
+
+Declaring, binding, deleting and looking: requests that wait for an answer, and would stall every
+subscription and its heartbeats on the consumer's connection.  Opened with the first request, closed when idle.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from bus_amqp.backoff import Backoff
+from bus_amqp.errors import BusClosedError, ConnectionLostError, EventBusException, TransportError
+from bus_amqp.ioloop.service import start_thread
+from bus_amqp.transport.base import Connection, Connector
+
+logger = logging.getLogger("bus_amqp.connection")
+
+IDLE_SECONDS = 5.0
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Request:
+    work: Callable[[Connection], object]
+    deadline: float  # monotonic; after it the request fails with the error of the last try
+    future: Future[Any] = field(default_factory=Future)
+
+
+class Control:
+    """Serves requests one by one on a thread that lives only while there are some.
+
+    The lock makes "is there a thread" and "leave it a request" one step.
+    """
+
+    def __init__(self, connectors: Sequence[Connector], *, backoff: Callable[[], Backoff] = Backoff) -> None:
+        self._connectors = connectors
+        self._backoff = backoff
+        self._lock = threading.Lock()
+        self._requests: deque[_Request] = deque()  # guarded by _lock
+        self._thread: threading.Thread | None = None  # guarded by _lock; kept when it has ended, to be joined
+        self._is_running = False  # guarded by _lock
+        self._closed = False  # guarded by _lock
+        self._connection: Connection | None = None  # control thread; others only call wake()
+        self._tries = 0  # control thread: which node is next
+        self._ending = threading.Event()  # ends pauses at once
+
+    def __repr__(self) -> str:
+        return f"<Control {len(self._requests)} requests>"
+
+    def submit(self, work: Callable[[Connection], T], timeout_seconds: float) -> Future[T]:
+        """Have ``work(connection)`` run on the control thread.
+
+        A connection that is lost on the way is replaced and the work begun again until the time is over.
+        The future's callbacks run on the control thread: they must be quick.
+        """
+        request = _Request(work, time.monotonic() + timeout_seconds)
+        with self._lock:
+            if self._closed:
+                raise BusClosedError("the bus is closed")
+            self._requests.append(request)
+            if not self._is_running:
+                self._thread = start_thread("bus-control", self._run)
+                self._is_running = True
+        if (connection := self._connection) is not None:
+            connection.wake()
+        return request.future
+
+    def run(self, work: Callable[[Connection], T], timeout_seconds: float) -> T:
+        """Submit and wait.  Raises what the work raised, ``ConnectionLostError`` when there was no broker in time."""
+        # The thread keeps the deadline; the second on top lets its own, better message win.
+        try:
+            return self.submit(work, timeout_seconds).result(timeout_seconds + 1)
+        except TimeoutError as exc:
+            if isinstance(exc, EventBusException):
+                raise
+            raise ConnectionLostError(f"no answer from the broker within {timeout_seconds} s") from exc
+
+    def close(self, timeout_seconds: float) -> bool:
+        """Serve what is waiting, close the connection and end the thread; return whether it ended in time."""
+        with self._lock:
+            self._closed = True
+            thread = self._thread
+        self._ending.set()
+        if (connection := self._connection) is not None:
+            connection.wake()
+        if thread is None or thread is threading.current_thread():
+            return True
+        thread.join(timeout_seconds)
+        return not thread.is_alive()
+
+    def _run(self) -> None:
+        idle_since = time.monotonic()
+        connection: Connection | None = None
+        while True:
+            with self._lock:
+                request = self._requests.popleft() if self._requests else None
+                is_idle = time.monotonic() - idle_since > IDLE_SECONDS
+                if request is None and (self._closed or is_idle or self._connection is None):
+                    self._is_running = False
+                    connection, self._connection = self._connection, None  # the next thread opens its own
+                    break
+            if request is not None:
+                self._serve(request)
+                idle_since = time.monotonic()
+            else:
+                self._idle(IDLE_SECONDS - (time.monotonic() - idle_since))
+        if connection is not None:
+            connection.close()
+
+    def _serve(self, request: _Request) -> None:
+        backoff = self._backoff()
+        while True:
+            try:
+                request.future.set_result(request.work(self._open()))
+                return
+            except ConnectionLostError as exc:
+                self._drop()
+                delay = backoff.next_delay()
+                if time.monotonic() + delay >= request.deadline or self._closed:
+                    request.future.set_exception(exc)
+                    return
+                self._ending.wait(delay)
+            except EventBusException as exc:
+                if isinstance(exc, TransportError):
+                    self._drop()  # a refusal may have cost the channel; a fresh start is cheap here
+                request.future.set_exception(exc)
+                return
+            except Exception as exc:  # noqa: BLE001 -- the caller's work: the error is the caller's, the thread serves others
+                self._drop()
+                request.future.set_exception(exc)
+                return
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            connector = self._connectors[self._tries % len(self._connectors)]
+            try:
+                self._connection = connector.connect("control")
+            except TransportError:
+                self._tries += 1
+                raise
+        return self._connection
+
+    def _idle(self, seconds: float) -> None:
+        assert self._connection is not None  # _run ends the thread otherwise
+        try:
+            self._connection.turn(max(0.0, seconds))  # keeps the heartbeats going; wake() ends it
+        except TransportError:
+            self._drop()
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()

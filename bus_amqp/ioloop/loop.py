@@ -1,0 +1,217 @@
+"""``Loop``: one thread that owns one connection, keeps it, and makes another when it is lost.
+
+The reconnect loop of the bus, written once.  What is done with the connection is the client's business
+(``publish.publisher``, ``consume.consumer``); the loop knows when to connect, when to wait and when to end.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from bus_amqp.backoff import Backoff
+from bus_amqp.errors import BrokerRefusedError, TransportError
+from bus_amqp.health import BusState
+from bus_amqp.ioloop.service import start_thread
+from bus_amqp.transport.base import Connection, Connector
+from bus_amqp.transport.signals import Blocked, Signal, Unblocked
+
+logger = logging.getLogger("bus_amqp.connection")
+
+REFUSED_PAUSE_SECONDS = 5.0  # a wrong password does not become right in 100 ms, and brokers throttle bad logins
+
+
+class LoopClient(Protocol):
+    """Who works on the connection; all methods are called on the loop's thread."""
+
+    def opened(self, connection: Connection) -> None:
+        """A fresh connection is there."""
+
+    def prepare(self) -> float:
+        """Give the connection what is waiting; return how many seconds a turn may last."""
+
+    def handle(self, signals: Sequence[Signal]) -> None:
+        """Take what the turn brought."""
+
+    def lost(self) -> None:
+        """The connection is gone, with everything on it."""
+
+    def offline(self) -> None:
+        """Do what can be done without a connection; called between tries and when woken."""
+
+    def is_finished(self) -> bool:
+        """Return whether the loop, having been told to end, may."""
+
+
+class Loop:
+    """Owns the connection and the thread; any thread may read ``state`` and call ``wake`` and ``stop``."""
+
+    def __init__(self, role: str, connectors: Sequence[Connector], *, backoff: Callable[[], Backoff] = Backoff) -> None:
+        self._role = role
+        self._connectors = connectors
+        self._next_connector = 0  # loop thread only
+        self._backoff = backoff()  # loop thread only
+        self._client: LoopClient | None = None
+        self._connection: Connection | None = None  # written by the loop thread, read by wake()
+        self._thread: threading.Thread | None = None
+        self._changed = threading.Condition()  # guards what follows, all read by any thread
+        self._state = BusState.CONNECTING
+        self._reason = ""
+        self._broker = ""
+        self._error: TransportError | None = None
+        self._connects = 0
+        self._nudged = threading.Event()  # interrupts pauses
+        self._is_stopping = False  # written by stop(), read by the loop thread
+        self._is_abandoned = False  # written by stop(), read by the loop thread
+
+    def __repr__(self) -> str:
+        return f"<Loop {self._role} {self.state}{f' ({self._reason})' if self._reason else ''}>"
+
+    @property
+    def state(self) -> BusState:
+        """The state of this connection."""
+        return self._state
+
+    @property
+    def reason(self) -> str:
+        """Why the state is not ``open``."""
+        return self._reason
+
+    @property
+    def broker(self) -> str:
+        """What answered last, for people."""
+        return self._broker
+
+    @property
+    def reconnects(self) -> int:
+        """How often a lost connection was replaced."""
+        return max(0, self._connects - 1)
+
+    def start(self, client: LoopClient) -> None:
+        """Start the thread."""
+        self._client = client
+        self._thread = start_thread(f"bus-{self._role}", lambda: self._run(client))
+
+    def wake(self) -> None:
+        """End the current turn early.  From any thread."""
+        connection = self._connection
+        if connection is not None:
+            connection.wake()
+        else:
+            self._nudged.set()
+
+    def wait_open(self, timeout_seconds: float) -> TransportError | None:
+        """Wait until the connection is open.  Return None, or why it is not: at once if refused, else in time."""
+        deadline = time.monotonic() + timeout_seconds
+        with self._changed:
+            while self._state not in (BusState.OPEN, BusState.BLOCKED, BusState.CLOSED):
+                remaining = deadline - time.monotonic()
+                if isinstance(self._error, BrokerRefusedError) or remaining <= 0:
+                    return self._error or TransportError(f"{self._role}: no connection within {timeout_seconds} s")
+                self._changed.wait(remaining)
+            if self._state is BusState.CLOSED:
+                return self._error or TransportError(f"{self._role}: closed before it was connected")
+        return None
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Ask the loop to end: when its client has finished, or ``at_once``."""
+        self._is_abandoned = self._is_abandoned or at_once
+        self._is_stopping = True
+        self.wake()
+
+    def join(self, timeout_seconds: float) -> bool:
+        """Wait for the thread to end; return whether it did."""
+        if self._thread is None or self._thread is threading.current_thread():
+            return True
+        self._thread.join(max(0.0, timeout_seconds))
+        return not self._thread.is_alive()
+
+    def _run(self, client: LoopClient) -> None:
+        try:
+            while not self._is_over(client):
+                try:
+                    self._serve(client, self._connect())
+                except TransportError as error:
+                    self._pause(client, self._failed(error))
+                except Exception as error:  # the top of a thread: a fault of ours must not end deliveries for good
+                    logger.exception("%s: unexpected error; starting afresh", self._role)
+                    self._pause(client, self._failed(TransportError(f"unexpected {type(error).__name__}: {error}")))
+        finally:
+            self._set_state(BusState.CLOSED)
+
+    def _is_over(self, client: LoopClient) -> bool:
+        return self._is_stopping and (self._is_abandoned or client.is_finished())
+
+    def _connect(self) -> Connection:
+        connector = self._connectors[self._next_connector % len(self._connectors)]
+        self._next_connector += 1  # the next try goes to the next node
+        connection = connector.connect(self._role)
+        self._next_connector -= 1  # and stays with the one that answered
+        return connection
+
+    def _serve(self, client: LoopClient, connection: Connection) -> None:
+        self._connection = connection
+        try:
+            client.opened(connection)
+            self._opened(connection)
+            while not self._is_over(client):
+                signals = connection.turn(client.prepare())
+                if signals:
+                    self._watch(signals)
+                    client.handle(signals)
+        except TransportError:
+            self._next_connector += 1
+            raise
+        finally:
+            self._connection = None
+            client.lost()
+            connection.close()
+
+    def _watch(self, signals: Sequence[Signal]) -> None:
+        for signal in signals:
+            if isinstance(signal, Blocked):
+                self._set_state(BusState.BLOCKED, signal.reason)
+                logger.warning("%s: the broker takes no publishes: %s", self._role, signal.reason)
+            elif isinstance(signal, Unblocked):
+                self._set_state(BusState.OPEN)
+                logger.info("%s: the broker takes publishes again", self._role)
+
+    def _opened(self, connection: Connection) -> None:
+        self._backoff.reset()
+        logger.info("%s: connected to %s", self._role, connection.broker)
+        with self._changed:
+            self._connects += 1
+            self._broker = connection.broker
+            self._error = None
+        self._set_state(BusState.OPEN)
+
+    def _failed(self, error: TransportError) -> float:
+        """Note why there is no connection; return how many seconds to wait before the next try."""
+        is_refused = isinstance(error, BrokerRefusedError)
+        if self._state in (BusState.OPEN, BusState.BLOCKED) or is_refused:  # one line for each outage, not each try
+            logger.warning("%s: %s; trying again", self._role, error)
+        with self._changed:
+            self._error = error
+        never_open = self._connects == 0
+        state = BusState.FAILED if is_refused else BusState.CONNECTING if never_open else BusState.RECONNECTING
+        self._set_state(state, str(error))
+        return REFUSED_PAUSE_SECONDS if is_refused else self._backoff.next_delay()
+
+    def _pause(self, client: LoopClient, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            self._nudged.clear()  # before looking: a nudge that comes now is seen or ends the wait
+            client.offline()
+            remaining = deadline - time.monotonic()
+            if remaining <= 0 or self._is_over(client):
+                return
+            self._nudged.wait(remaining)
+
+    def _set_state(self, state: BusState, reason: str = "") -> None:
+        with self._changed:
+            self._state = state
+            self._reason = reason
+            self._changed.notify_all()

@@ -1,0 +1,120 @@
+"""Where threads are born.  No other file constructs one, so this list is complete.
+
+All are daemons: a program whose user forgot ``close`` ends when its main thread does (after a short
+flush), and one handler that hangs cannot keep a process alive for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable
+
+logger = logging.getLogger("bus_amqp.ioloop")
+
+
+def start_thread(name: str, run: Callable[[], None]) -> threading.Thread:
+    """Start a thread.  What escapes from it is logged here, whole: nobody else would hear of it."""
+
+    def guarded() -> None:
+        try:
+            run()
+        except Exception:  # the top of a thread
+            logger.exception("thread %s ended with an error; this is a fault of bus_amqp", name)
+
+    thread = threading.Thread(target=guarded, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+class Caller:
+    """A thread that calls functions one after another; started with the first, ended by ``close``.
+
+    Keeps user callbacks and slow chores off the threads that own a connection.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()  # two first calls at once must not start two threads
+        self._thread: threading.Thread | None = None  # guarded by _lock
+        self._closed = False  # guarded by _lock
+
+    def __repr__(self) -> str:
+        return f"<Caller {self._name} {self._calls.qsize()} waiting>"
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Have the function called soon.  After ``close``: at once, on this thread, so that no callback is lost."""
+        with self._lock:
+            is_closed = self._closed
+            if not is_closed:
+                self._calls.put(function)
+                if self._thread is None:
+                    self._thread = start_thread(self._name, self._run)
+        if is_closed:
+            function()
+
+    def _run(self) -> None:
+        while (function := self._calls.get()) is not None:
+            try:
+                function()
+            except Exception:  # user code, or a chore that must not take the others with it
+                logger.exception("a call on thread %s failed", self._name)
+
+    def close(self, timeout_seconds: float) -> None:
+        """Finish the calls that are waiting and end the thread."""
+        with self._lock:
+            self._closed = True
+            thread = self._thread
+            self._calls.put(None)
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout_seconds)
+
+
+class AsyncLoop:
+    """``bus-async``: the event loop of coroutine subscribers, started with the first of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # two first subscribers at once must not start two loops
+        self._loop: asyncio.AbstractEventLoop | None = None  # guarded by _lock
+        self._thread: threading.Thread | None = None  # guarded by _lock
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Return the running loop."""
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = start_thread("bus-async", self._run)
+            return self._loop
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller is the loop's own thread."""
+        return self._thread is threading.current_thread()
+
+    def _run(self) -> None:
+        loop = self._loop
+        assert loop is not None  # set before the thread was started
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+        finally:
+            tasks = asyncio.all_tasks(loop)  # handlers that would not end in time
+            for task in tasks:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
+    def close(self, timeout_seconds: float) -> None:
+        """End the loop and its thread."""
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            self._loop = None
+        if loop is None or thread is None:
+            return
+        loop.call_soon_threadsafe(loop.stop)
+        if thread is not threading.current_thread():
+            thread.join(timeout_seconds)
