@@ -1,0 +1,1 @@
+"""The outbound pipeline: outbox, confirms, publisher."""
