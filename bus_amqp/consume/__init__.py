@@ -1,0 +1,1 @@
+"""The inbound pipeline: dispatcher, workers, consumer."""

@@ -1,0 +1,181 @@
+"""``Consumer``: keeps every subscription consuming, and carries deliveries in and settlements out.
+
+The client of the ``bus-consumer`` loop; every method but ``post`` runs on that thread.  A fault of one
+subscription (queue deleted, channel closed by the broker) is repaired without touching the others.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from bus_amqp.consume.consumption import Attach, Consumption, Detach, Letter, RestoreFailed, Settled, earliest
+from bus_amqp.errors import BrokerRefusedError, ChannelLostError, EventBusException
+from bus_amqp.ioloop.mailbox import Mailbox
+from bus_amqp.transport.base import Connection
+from bus_amqp.transport.signals import Cancelled, ChannelClosed, Deliveries, Signal
+
+logger = logging.getLogger("bus_amqp.consume")
+
+IDLE_SECONDS = 3600.0  # nothing to do until woken; the connection sees to its heartbeats itself
+REFUSED_PAUSE_SECONDS = 5.0  # other arguments or missing rights do not mend themselves in 100 ms
+
+
+class Consumer:
+    """Owns the consumptions and their channels on the connection that is open."""
+
+    def __init__(self, wake: Callable[[], None], restore: Callable[[Consumption], None]) -> None:
+        self._mailbox: Mailbox[Letter] = Mailbox(wake)
+        self._restore = restore  # has the queue made again; answers with Attach or RestoreFailed
+        self._connection: Connection | None = None
+        self._consumptions: dict[UUID, Consumption] = {}
+        self._by_channel: dict[int, Consumption] = {}  # id() of the channel object
+
+    def __repr__(self) -> str:
+        return f"<Consumer {len(self._by_channel)} of {len(self._consumptions)} consuming>"
+
+    def post(self, letter: Letter) -> None:
+        """Leave a letter.  Any thread."""
+        self._mailbox.put(letter)
+
+    def opened(self, connection: Connection) -> None:
+        """Have the queues of all subscriptions looked after; each consumes as soon as its own is there."""
+        self._connection = connection
+        for consumption in self._consumptions.values():
+            consumption.retry_at = None
+            self._restore(consumption)
+
+    def prepare(self) -> float:
+        """Work through the mailbox, then send settlements, one write for each subscription."""
+        touched: dict[UUID, Consumption] = {}
+        for letter in self._mailbox.drain():
+            if isinstance(letter, Settled):
+                self._gather(letter)
+                touched[letter.consumption.subscription_id] = letter.consumption
+            else:
+                self._act(letter)
+        for consumption in touched.values():
+            consumption.settle()
+        return self._seconds_until_retry()
+
+    def _gather(self, letter: Settled) -> None:
+        consumption = letter.consumption
+        # A tag of an older session is another message's tag now, or nobody's: the broker delivers again.
+        if letter.session == consumption.dispatcher.session:
+            consumption.accepted += letter.accepted
+            consumption.discarded += letter.discarded
+
+    def _act(self, letter: Attach | RestoreFailed | Detach) -> None:
+        match letter:
+            case Attach():
+                self._attach(letter)
+            case RestoreFailed():
+                self._failed(letter.consumption, letter.error)
+            case Detach():
+                self._detach(letter.consumption)
+
+    def _attach(self, letter: Attach) -> None:
+        consumption = letter.consumption
+        if consumption.dispatcher.is_closed:
+            return  # unsubscribed meanwhile: its Detach has come, or will, and nobody would end it again
+        self._consumptions[consumption.subscription_id] = consumption
+        if consumption.channel is not None or self._connection is None:
+            return
+        try:
+            channel = self._connection.consume_channel(
+                consumption.queue, consumption.prefetch, consumer_tag=str(consumption.subscription_id)
+            )
+        except (BrokerRefusedError, ChannelLostError) as exc:
+            self._failed(consumption, exc)
+            return
+        self._by_channel[id(channel)] = consumption
+        consumption.began(channel, letter.gap)
+        if letter.gap is not None:
+            logger.warning(
+                "%s had no queue from %s to %s: events of that time have not reached it",
+                consumption.queue, letter.gap.since, letter.gap.until,
+            )  # fmt: skip
+        if not consumption.attached.done():
+            consumption.attached.set_result(None)
+
+    def _failed(self, consumption: Consumption, error: Exception) -> None:
+        if consumption.channel is not None:
+            # Also when only a copy failed: a new session has the broker deliver the original again.
+            self._close_channel(consumption, str(error))
+        if not consumption.attached.done():
+            self._consumptions.pop(consumption.subscription_id, None)
+            consumption.attached.set_exception(error)
+            return
+        is_refused = isinstance(error, BrokerRefusedError)
+        consumption.reason = str(error)
+        consumption.retry_at = time.monotonic() + (
+            REFUSED_PAUSE_SECONDS if is_refused else consumption.backoff.next_delay()
+        )
+        logger.warning("%s is not consuming: %s; trying again", consumption.queue, error)
+
+    def _detach(self, consumption: Consumption) -> None:
+        self._consumptions.pop(consumption.subscription_id, None)
+        try:
+            consumption.settle()
+            self._close_channel(consumption, "unsubscribed")
+        finally:  # a connection that is lost here has ended the channel too
+            if not consumption.detached.done():
+                consumption.detached.set_result(None)
+
+    def _close_channel(self, consumption: Consumption, reason: str) -> None:
+        channel = consumption.channel
+        consumption.ended(reason)
+        if channel is not None:
+            self._by_channel.pop(id(channel), None)
+            channel.close()
+
+    def _seconds_until_retry(self) -> float:
+        now = time.monotonic()
+        for consumption in self._consumptions.values():
+            if consumption.retry_at is not None and consumption.retry_at <= now:
+                consumption.retry_at = None
+                self._restore(consumption)
+        following = earliest(one.retry_at for one in self._consumptions.values())
+        return IDLE_SECONDS if following is None else max(0.0, following - now)
+
+    def handle(self, signals: Sequence[Signal]) -> None:
+        """Hand deliveries to the dispatchers; look after channels that ended."""
+        for signal in signals:
+            match signal:
+                case Deliveries():
+                    if (consumption := self._by_channel.get(id(signal.channel))) is not None:
+                        consumption.delivered += len(signal.deliveries)
+                        consumption.dispatcher.submit(signal.deliveries)
+                case Cancelled():
+                    self._interrupted(signal.channel, ChannelLostError("the broker cancelled the consumer"))
+                case ChannelClosed():
+                    self._interrupted(signal.channel, signal.error)
+                case _:
+                    pass  # a consume connection publishes nothing
+
+    def _interrupted(self, channel: object, error: EventBusException) -> None:
+        consumption = self._by_channel.get(id(channel))
+        if consumption is None:
+            return
+        self._failed(consumption, error)
+
+    def offline(self) -> None:
+        """End what is to be ended; a subscription needs no broker for that."""
+        for letter in self._mailbox.drain():
+            if isinstance(letter, Detach):
+                self._detach(letter.consumption)
+            elif isinstance(letter, Attach) and not letter.consumption.dispatcher.is_closed:
+                self._consumptions[letter.consumption.subscription_id] = letter.consumption  # once connected
+
+    def lost(self) -> None:
+        """Note that nothing consumes any more; every session ends."""
+        self._connection = None
+        self._by_channel.clear()
+        for consumption in self._consumptions.values():
+            consumption.ended("connection lost")
+
+    def is_finished(self) -> bool:
+        """Return whether every subscription has been detached."""
+        return not self._consumptions

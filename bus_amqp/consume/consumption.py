@@ -1,0 +1,168 @@
+"""``Consumption``: one subscription at work, from its queue to its workers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from uuid import UUID
+
+from bus_amqp.backoff import Backoff
+from bus_amqp.consume.dead_letter import DeadLetter, DeadLetterAddress, dead_letter_message
+from bus_amqp.consume.dispatcher import Dispatcher
+from bus_amqp.health import Gap, SubscriptionHealth
+from bus_amqp.topology.plan import Plan
+from bus_amqp.transport.channel import ConsumeChannel
+from bus_amqp.wire.message import Delivery, Message
+
+Republish = Callable[[Message, Callable[[bool], None]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Letter: what workers have finished with.  ``discarded``: the broker dead-letters it itself."""
+
+    consumption: Consumption
+    session: int
+    accepted: list[int]
+    discarded: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """Letter: the queue is there, consume from it.  ``gap``: it had to be made anew."""
+
+    consumption: Consumption
+    gap: Gap | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreFailed:
+    """Letter: the queue could not be made; try again later."""
+
+    consumption: Consumption
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Detach:
+    """Letter: nothing is in hand any more; settle, close the channel and forget the subscription."""
+
+    consumption: Consumption
+
+
+Letter = Settled | Attach | RestoreFailed | Detach
+
+
+class Consumption:
+    """Owns the dispatcher and the channel of one subscription.
+
+    ``channel``, ``accepted``, ``discarded``, ``retry_at`` and the health fields are written by the consumer
+    thread; health fields are read by any.  Workers call ``accept`` and ``dead_letter``.
+    """
+
+    def __init__(
+        self,
+        subscription_id: UUID,
+        *,
+        queue: str,
+        plan: Plan,
+        prefetch: int,
+        dispatcher: Dispatcher,
+        address: DeadLetterAddress,
+        post: Callable[[Letter], None],
+        republish: Republish,
+    ) -> None:
+        self.subscription_id = subscription_id
+        self.queue = queue
+        self.plan = plan
+        self.prefetch = prefetch
+        self.dispatcher = dispatcher
+        self.address = address
+        self.attached: Future[None] = Future()  # resolved once, by the first success or failure
+        self.detached: Future[None] = Future()
+        self.channel: ConsumeChannel | None = None
+        self.accepted: list[int] = []
+        self.discarded: list[int] = []
+        self.backoff = Backoff()
+        self.retry_at: float | None = None  # monotonic
+        self.delivered = 0
+        self.reason = "not consuming yet"
+        self.gaps: tuple[Gap, ...] = ()
+        self.lost_at: float | None = None  # epoch seconds
+        self._post = post
+        self._republish = republish
+
+    def __repr__(self) -> str:
+        state = "consuming" if self.channel is not None else self.reason
+        return f"<Consumption {self.queue} {state} {self.dispatcher!r}>"
+
+    def accept(self, session: int, tags: list[int]) -> None:
+        """Have deliveries acknowledged.  On a worker."""
+        self._post(Settled(self, session, tags, []))
+
+    def dead_letter(self, session: int, delivery: Delivery, letter: DeadLetter) -> None:
+        """Have a delivery copied, then acknowledged.  On a worker.
+
+        A body that was discarded for its size cannot be copied: the broker's own dead-lettering moves the whole.
+        """
+        if delivery.body is None:
+            self._post(Settled(self, session, [], [delivery.tag]))
+            return
+
+        def stored(is_stored: bool) -> None:  # on the publisher thread
+            # Not stored (the dead-letter queue was deleted): the queue's own dead-lettering is the second way.
+            self._post(Settled(self, session, [delivery.tag], []) if is_stored else RestoreFailed(self, _NO_DEAD_QUEUE))
+
+        self._republish(dead_letter_message(delivery, letter, self.address), stored)
+
+    def began(self, channel: ConsumeChannel, gap: Gap | None) -> None:
+        """Note that the broker delivers."""
+        self.channel = channel
+        self.retry_at = None
+        self.reason = ""
+        self.lost_at = None
+        self.backoff.reset()
+        if gap is not None:
+            self.gaps = (*self.gaps[-9:], gap)
+
+    def ended(self, reason: str) -> None:
+        """Note that the broker does not deliver any more; what was not started is forgotten."""
+        self.channel = None
+        self.accepted.clear()
+        self.discarded.clear()
+        self.reason = reason
+        self.lost_at = self.lost_at or time.time()
+        self.dispatcher.begin_session()
+
+    def settle(self) -> None:
+        """Send the settlements that have gathered."""
+        if self.channel is None:
+            return
+        if self.accepted:
+            self.channel.accept(self.accepted)
+            self.accepted = []
+        if self.discarded:
+            self.channel.discard(self.discarded)
+            self.discarded = []
+
+    def health(self) -> SubscriptionHealth:
+        """Describe the subscription.  Any thread."""
+        return SubscriptionHealth(
+            self.subscription_id,
+            self.queue,
+            is_consuming=self.channel is not None,
+            running=self.dispatcher.running,
+            waiting=self.dispatcher.waiting,
+            reason=self.reason,
+            gaps=self.gaps,
+        )
+
+
+_NO_DEAD_QUEUE = RuntimeError("the dead-letter queue is gone")
+
+
+def earliest(moments: Iterable[float | None]) -> float | None:
+    """Return the earliest moment that is set."""
+    return min((moment for moment in moments if moment is not None), default=None)

@@ -1,0 +1,122 @@
+"""What happens to one delivery on a worker: decode, filter, call the subscriber, judge the outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+from collections.abc import Awaitable, Coroutine, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from uuid import UUID
+
+from bus_amqp.consume.dead_letter import DeadLetter
+from bus_amqp.errors import InvalidArgumentError, UndecodableError
+from bus_amqp.event import Event
+from bus_amqp.retry import Discard
+from bus_amqp.subscriber import Handler
+from bus_amqp.topic import EventTopic
+from bus_amqp.wire.codec import decode
+from bus_amqp.wire.message import Delivery
+
+logger = logging.getLogger("bus_amqp.consume")
+
+# The event whose handler is running, so that what the handler publishes can name its cause.
+current_event: ContextVar[Event | None] = ContextVar("bus_amqp_current_event", default=None)
+# The subscription whose callback is running, so that ending it from inside does not wait for itself.
+current_subscription: ContextVar[UUID | None] = ContextVar("bus_amqp_current_subscription", default=None)
+
+
+@dataclass(slots=True)
+class HandlingCounts:
+    """Counts of one worker.  Written by that worker alone, so that no increment is lost; read by any thread."""
+
+    handled: int = 0
+    filtered: int = 0
+    discarded: int = 0
+    dead_lettered: int = 0
+
+
+class Handling:
+    """Topics, handler and counts, as one worker uses them; the workers of a subscription are ``twin`` of each other."""
+
+    def __init__(self, topics: Sequence[EventTopic], handler: Handler, name: str) -> None:
+        self._topics = topics
+        self._coarse = tuple(
+            topic.model_copy(update={"event_type": None}) if topic.is_pattern else topic for topic in topics
+        )
+        self._takes_all = any(topic == EventTopic() for topic in topics)
+        self._handler = handler
+        self._name = name
+        self.counts = HandlingCounts()
+
+    def twin(self) -> Handling:
+        """Return the same with counts of its own, for another worker."""
+        twin = copy.copy(self)
+        twin.counts = HandlingCounts()
+        return twin
+
+    def __repr__(self) -> str:
+        return f"<Handling {self._name}>"
+
+    def admit(self, delivery: Delivery) -> Event | DeadLetter | None:
+        """Return the event to handle, why it cannot be, or None: brought by a coarse binding and not wanted."""
+        try:
+            event = decode(delivery)
+        except UndecodableError as exc:
+            return self.dead_letter(exc.reason, str(exc))
+        if self._takes_all or any(topic.matches(event) for topic in self._topics):
+            return event
+        if any(topic.matches(event) for topic in self._coarse):
+            self.counts.filtered += 1
+            return None
+        return self.dead_letter("no-topic", "no topic of this process explains the event; another version may")
+
+    def call(self, event: Event) -> DeadLetter | None:
+        """Call a plain subscriber."""
+        token = current_event.set(event)
+        try:
+            outcome = self._handler(event)
+            if isinstance(outcome, Awaitable):  # nobody would run it, and the event would count as handled
+                if isinstance(outcome, Coroutine):
+                    outcome.close()
+                raise TypeError("the subscriber returned an awaitable: declare it with 'async def'")
+        except BaseException as exc:  # noqa: BLE001 -- a subscriber: whatever it raises is its event's fate, not the worker's
+            return self._judge(event, exc)
+        finally:
+            current_event.reset(token)
+        self.counts.handled += 1
+        return None
+
+    async def call_async(self, event: Event) -> DeadLetter | None:
+        """Call a coroutine subscriber."""
+        token = current_event.set(event)
+        try:
+            outcome = self._handler(event)
+            if isinstance(outcome, Awaitable):
+                await outcome
+        except asyncio.CancelledError as exc:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise  # the bus is closing over a handler that would not end: the event goes back to its queue
+            return self._judge(event, exc)
+        except BaseException as exc:  # noqa: BLE001 -- a subscriber: whatever it raises is its event's fate, not the worker's
+            return self._judge(event, exc)
+        finally:
+            current_event.reset(token)
+        self.counts.handled += 1
+        return None
+
+    def _judge(self, event: Event, error: BaseException) -> DeadLetter | None:
+        if isinstance(error, Discard):
+            self.counts.discarded += 1
+            logger.info("%s discarded event %s: %s", self._name, event.event_id, error.reason)
+            return None
+        logger.error("%s failed on event %s; it is dead-lettered", self._name, event.event_id, exc_info=error)
+        return self.dead_letter("exception", f"{type(error).__name__}: {error}")
+
+    def dead_letter(self, reason: str, explanation: str) -> DeadLetter:
+        """Count and return a dead letter."""
+        self.counts.dead_lettered += 1
+        if reason != "exception":
+            logger.warning("%s: a message is dead-lettered (%s): %s", self._name, reason, explanation[:200])
+        return DeadLetter(reason, explanation)

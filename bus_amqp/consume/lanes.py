@@ -1,0 +1,99 @@
+"""Which delivery may be worked on now: one at a time for each resource, in queue order.
+
+A pure state machine: no lock, no thread, no clock; ``Dispatcher`` puts those around it.  Rules: never two of
+one lane in hand at once, not even across sessions; within a lane, queue order; a new session forgets what
+was not started, because the broker delivers it again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from bus_amqp.wire.message import Delivery
+from bus_amqp.wire.routing_key import ABSENT
+
+KEY_WORDS = 5
+
+
+def lane_of(delivery: Delivery) -> str | None:
+    """Return what orders this delivery, None: nothing does.
+
+    The key's fourth word stands for the uuid one to one, so equal words are equal resources; that is all
+    that is read from a key.  A key of another shape is ordered with its own kind.
+    """
+    words = delivery.routing_key.split(".")
+    if len(words) != KEY_WORDS:
+        return delivery.routing_key
+    return None if words[3] == ABSENT else words[3]
+
+
+class Lanes:
+    """Deliveries that wait, and the lanes that are busy.
+
+    ``is_keyed`` False: a single worker takes everything in queue order, and needs no lanes to keep it.
+    """
+
+    def __init__(self, *, is_keyed: bool) -> None:
+        self._is_keyed = is_keyed
+        self._ready: deque[tuple[str | None, Delivery]] = deque()
+        self._behind: dict[str, deque[Delivery]] = {}  # lanes with one ready or in hand: what waits behind it
+        self._in_hand: dict[int, str | None] = {}  # id() of the delivery -> its lane
+
+    def __len__(self) -> int:
+        """Return how many wait, ready or behind another."""
+        return len(self._ready) + sum(map(len, self._behind.values()))
+
+    def __repr__(self) -> str:
+        return f"<Lanes {len(self._ready)} ready, {len(self._in_hand)} in hand, {len(self._behind)} lanes busy>"
+
+    @property
+    def in_hand(self) -> int:
+        """How many deliveries workers have taken and not finished."""
+        return len(self._in_hand)
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether ``take`` would return something."""
+        return bool(self._ready)
+
+    def add(self, deliveries: Iterable[Delivery]) -> None:
+        """Queue deliveries, in the order in which the broker sent them."""
+        if not self._is_keyed:
+            self._ready.extend((None, delivery) for delivery in deliveries)
+            return
+        for delivery in deliveries:
+            lane = lane_of(delivery)
+            if lane is None:
+                self._ready.append((None, delivery))
+            elif (behind := self._behind.get(lane)) is not None:
+                behind.append(delivery)
+            else:
+                self._behind[lane] = deque()
+                self._ready.append((lane, delivery))
+
+    def take(self, limit: int) -> list[Delivery]:
+        """Hand out up to ``limit`` deliveries; with lanes, no two of one lane."""
+        taken = []
+        for _ in range(min(limit, len(self._ready))):
+            lane, delivery = self._ready.popleft()
+            self._in_hand[id(delivery)] = lane
+            taken.append(delivery)
+        return taken
+
+    def done(self, deliveries: Iterable[Delivery]) -> None:
+        """Take back deliveries that were handed out: the next of their lanes may start."""
+        for delivery in deliveries:
+            lane = self._in_hand.pop(id(delivery))
+            if lane is None:
+                continue
+            behind = self._behind[lane]
+            if behind:
+                self._ready.append((lane, behind.popleft()))
+            else:
+                del self._behind[lane]
+
+    def forget_waiting(self) -> None:
+        """Drop what was not started; lanes in hand stay busy until they are done."""
+        self._ready.clear()
+        self._behind = {lane: deque() for lane in self._in_hand.values() if lane is not None}

@@ -1,0 +1,182 @@
+"""The workers of one subscription: threads for plain subscribers, tasks for coroutine ones.
+
+They run user code and never touch the network: settlements go to the consumer thread's mailbox, copies for
+the dead-letter queue through the outbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from contextlib import suppress
+from functools import partial
+from typing import Protocol
+from uuid import UUID
+
+from bus_amqp.consume.dead_letter import DeadLetter
+from bus_amqp.consume.dispatcher import Batch, Dispatcher
+from bus_amqp.consume.handling import Handling, HandlingCounts, current_subscription
+from bus_amqp.event import Event
+from bus_amqp.ioloop.service import AsyncLoop, start_thread
+from bus_amqp.wire.message import Delivery
+
+BATCH_EVENTS = 64  # for a single worker: one lock and one acknowledgement for so many quick handlers
+SETTLE_SECONDS = 0.005  # but what is done is not kept back: a crash would have it handled again
+
+
+class Settler(Protocol):
+    """Takes outcomes to the threads that can act on them.  Called on workers; never waits."""
+
+    def accept(self, session: int, tags: list[int]) -> None:
+        """Acknowledge deliveries of a session."""
+
+    def dead_letter(self, session: int, delivery: Delivery, letter: DeadLetter) -> None:
+        """Copy a delivery to the dead-letter queue, and acknowledge it once the copy is confirmed."""
+
+
+class ThreadWorkers:
+    """``count`` threads that call a plain subscriber."""
+
+    def __init__(
+        self, subscription_id: UUID, count: int, dispatcher: Dispatcher, handling: Handling, settler: Settler
+    ) -> None:
+        self._subscription_id = subscription_id
+        self._count = count
+        self._dispatcher = dispatcher
+        self._handlings = [handling.twin() for _ in range(count)]
+        self._settler = settler
+        self._threads: list[threading.Thread] = []
+
+    def __repr__(self) -> str:
+        return f"<ThreadWorkers {sum(thread.is_alive() for thread in self._threads)} alive of {self._count}>"
+
+    def start(self) -> None:
+        """Start the threads."""
+        for number, handling in enumerate(self._handlings):
+            name = f"bus-worker-{str(self._subscription_id)[-8:]}-{number}"
+            self._threads.append(start_thread(name, partial(self._run, handling)))
+
+    @property
+    def counts(self) -> list[HandlingCounts]:
+        """The counts of each worker."""
+        return [handling.counts for handling in self._handlings]
+
+    def join(self, deadline: float) -> bool:
+        """Wait until the threads have ended (the caller's own excepted); ``deadline`` on the monotonic clock."""
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _run(self, handling: Handling) -> None:
+        current_subscription.set(self._subscription_id)
+        limit = BATCH_EVENTS if self._count == 1 else 1  # a batch in one hand is one that no other can take
+        while (batch := self._dispatcher.take(limit)) is not None:
+            try:
+                self._work_through(batch, handling)
+            finally:
+                self._dispatcher.done(batch)
+
+    def _work_through(self, batch: Batch, handling: Handling) -> None:
+        accepted: list[int] = []
+        settled_at = time.monotonic()
+        for delivery in batch.deliveries:
+            if not self._dispatcher.may_start(batch):
+                break  # not started: the broker gives it to somebody, in order
+            event = handling.admit(delivery)
+            outcome = handling.call(event) if isinstance(event, Event) else event
+            if outcome is None:
+                accepted.append(delivery.tag)
+            else:
+                self._settler.dead_letter(batch.session, delivery, outcome)
+            now = time.monotonic()
+            if accepted and now - settled_at > SETTLE_SECONDS:
+                self._settler.accept(batch.session, accepted)
+                accepted, settled_at = [], now
+        if accepted:
+            self._settler.accept(batch.session, accepted)
+
+
+class AsyncWorkers:
+    """``count`` tasks on the bus's event loop that await a coroutine subscriber."""
+
+    def __init__(
+        self,
+        subscription_id: UUID,
+        count: int,
+        dispatcher: Dispatcher,
+        handling: Handling,
+        settler: Settler,
+        async_loop: AsyncLoop,
+    ) -> None:
+        self._subscription_id = subscription_id
+        self._count = count
+        self._dispatcher = dispatcher
+        self._handling = handling
+        self._settler = settler
+        self._async_loop = async_loop
+        self._ready = asyncio.Event()  # used on the loop's thread only
+        self._running = count  # loop thread only
+        self._ended = threading.Event()
+
+    def __repr__(self) -> str:
+        return f"<AsyncWorkers {self._running} running of {self._count}>"
+
+    def start(self) -> None:
+        """Start the tasks."""
+        loop = self._async_loop.loop()
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # the loop was closed, and its tasks with it
+                loop.call_soon_threadsafe(self._ready.set)
+
+        self._dispatcher.call_when_ready(wake)
+        for _ in range(self._count):
+            asyncio.run_coroutine_threadsafe(self._run(), loop)
+
+    @property
+    def counts(self) -> list[HandlingCounts]:
+        """The counts: one for all tasks, which share a thread."""
+        return [self._handling.counts]
+
+    def join(self, deadline: float) -> bool:
+        """Wait until the tasks have ended (not from the loop's own thread, which has to run them)."""
+        if self._async_loop.is_current:
+            return True
+        return self._ended.wait(max(0.0, deadline - time.monotonic()))
+
+    async def _run(self) -> None:
+        current_subscription.set(self._subscription_id)
+        try:
+            while not self._dispatcher.is_closed:
+                batch = self._dispatcher.take_now(1)
+                if batch is None:
+                    self._ready.clear()
+                    batch = self._dispatcher.take_now(1)  # again: it may have come before the clear
+                if batch is None:
+                    if not self._dispatcher.is_closed:
+                        await self._ready.wait()
+                    continue
+                try:
+                    await self._work_through(batch)
+                finally:
+                    self._dispatcher.done(batch)
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._ended.set()
+
+    async def _work_through(self, batch: Batch) -> None:
+        [delivery] = batch.deliveries
+        if not self._dispatcher.may_start(batch):
+            return
+        event = self._handling.admit(delivery)
+        outcome = await self._handling.call_async(event) if isinstance(event, Event) else event
+        if outcome is None:
+            self._settler.accept(batch.session, [delivery.tag])
+        else:
+            self._settler.dead_letter(batch.session, delivery, outcome)
+
+
+Workers = ThreadWorkers | AsyncWorkers
