@@ -1,0 +1,68 @@
+"""An event bus for cloud control planes, over RabbitMQ.  The front door: everything public is here."""
+
+from bus_amqp.bus import EventBus
+from bus_amqp.engine.connect import connect
+from bus_amqp.errors import (
+    AccessRefusedError,
+    BrokerRefusedError,
+    BusClosedError,
+    ConnectionLostError,
+    DeadlineExceededError,
+    EventBusException,
+    EventTooLargeError,
+    GroupConflictError,
+    InvalidArgumentError,
+    OutboxFullError,
+    RoutingKeyTooLongError,
+    SettingsError,
+    TopologyMismatchError,
+    TransportError,
+    UndecodableError,
+    UndeliveredError,
+    UnknownSubscriptionError,
+    UnroutableError,
+)
+from bus_amqp.event import Event, EventCategory
+from bus_amqp.health import BusState, Health, Stats
+from bus_amqp.receipt import Receipt, ReceiptState
+from bus_amqp.retry import Discard
+from bus_amqp.settings import Settings
+from bus_amqp.subscriber import EventSubscriber, Subscribers
+from bus_amqp.topic import EventTopic
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AccessRefusedError",
+    "BrokerRefusedError",
+    "BusClosedError",
+    "BusState",
+    "ConnectionLostError",
+    "DeadlineExceededError",
+    "Discard",
+    "Event",
+    "EventBus",
+    "EventBusException",
+    "EventCategory",
+    "EventSubscriber",
+    "EventTooLargeError",
+    "EventTopic",
+    "GroupConflictError",
+    "Health",
+    "InvalidArgumentError",
+    "OutboxFullError",
+    "Receipt",
+    "ReceiptState",
+    "RoutingKeyTooLongError",
+    "Settings",
+    "SettingsError",
+    "Stats",
+    "Subscribers",
+    "TopologyMismatchError",
+    "TransportError",
+    "UndecodableError",
+    "UndeliveredError",
+    "UnknownSubscriptionError",
+    "UnroutableError",
+    "connect",
+]

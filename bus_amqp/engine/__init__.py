@@ -1,0 +1,1 @@
+"""Assembly: the composition root."""

@@ -1,0 +1,27 @@
+"""The checks that a subscription's options must pass.  Pure."""
+
+from __future__ import annotations
+
+from bus_amqp.errors import InvalidArgumentError
+from bus_amqp.subscriber import SubscriptionOptions
+from bus_amqp.topology.names import check_group
+
+MAX_WORKERS = 1024
+MAX_PREFETCH = 65535  # AMQP's field has 16 bits
+
+
+def checked_options(options: SubscriptionOptions) -> SubscriptionOptions:
+    """Return the options.  Raises ``InvalidArgumentError`` naming the one that is wrong."""
+    if options.group is not None:
+        check_group(options.group)
+    elif options.ordered:
+        raise InvalidArgumentError("ordered=True is for groups; a temporary subscription is in order already")
+    _check_number("workers", options.workers, most=MAX_WORKERS)
+    if options.prefetch is not None:
+        _check_number("prefetch", options.prefetch, most=MAX_PREFETCH)
+    return options
+
+
+def _check_number(name: str, value: object, *, most: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise InvalidArgumentError(f"{name} must be a whole number from 1 to {most}, not {value!r}")

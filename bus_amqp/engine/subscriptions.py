@@ -1,0 +1,297 @@
+"""``Subscriptions``: makes, restores and ends the subscriptions of a bus.
+
+Called on callers' threads.  Declares through ``Control``, consumes through ``Consumer``; starts the consumer's
+loop with the first subscription, so that a process that only publishes has one connection and one thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+from bus_amqp.consume.consumer import Consumer
+from bus_amqp.consume.consumption import Attach, Consumption, Detach, Republish, RestoreFailed
+from bus_amqp.consume.dead_letter import DeadLetterAddress
+from bus_amqp.consume.dispatcher import Dispatcher
+from bus_amqp.consume.handling import Handling, current_subscription
+from bus_amqp.consume.workers import AsyncWorkers, ThreadWorkers, Workers
+from bus_amqp.errors import (
+    BusClosedError,
+    ConnectionLostError,
+    DeadlineExceededError,
+    EventBusException,
+    GroupConflictError,
+    UnknownSubscriptionError,
+)
+from bus_amqp.health import Gap, SubscriptionHealth, SubscriptionStats
+from bus_amqp.ioloop.control import Control
+from bus_amqp.ioloop.loop import Loop
+from bus_amqp.ioloop.service import AsyncLoop
+from bus_amqp.settings import Settings
+from bus_amqp.subscriber import Declared, SubscriberLike, SubscriptionOptions, handler_of, is_coroutine_handler
+from bus_amqp.topic import EventTopic
+from bus_amqp.topology import names
+from bus_amqp.topology.plan import subscription_plan, subscription_queue
+from bus_amqp.transport.base import Connection
+from bus_amqp.wire.routing_key import binding_key
+
+logger = logging.getLogger("bus_amqp.consume")
+
+PREFETCH_PER_WORKER = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One entry of the registry."""
+
+    subscriber: SubscriberLike
+    topics: frozenset[EventTopic]
+    options: SubscriptionOptions
+    consumption: Consumption
+    workers: Workers
+
+
+class Subscriptions:
+    """Owns the registry.  The lock keeps "is that group taken" and "take it" one step; nothing is called under it."""
+
+    def __init__(
+        self, settings: Settings, control: Control, loop: Loop, async_loop: AsyncLoop, republish: Republish
+    ) -> None:
+        self._settings = settings
+        self._control = control
+        self._loop = loop
+        self._async_loop = async_loop
+        self._republish = republish
+        self._lock = threading.Lock()
+        self._registry: dict[UUID, Subscription] = {}  # guarded by _lock
+        self._is_loop_started = False  # guarded by _lock
+        self._is_closed = False  # guarded by _lock
+        self._consumer = Consumer(loop.wake, self._restore)
+
+    def __repr__(self) -> str:
+        return f"<Subscriptions {len(self._registry)} {self._consumer!r}>"
+
+    def subscribe(self, declared: Declared) -> UUID:
+        """Make a subscription; return its id once it is consuming."""
+        subscription = self._register(declared)
+        consumption = subscription.consumption
+        timeout_seconds = self._settings.connection.connect_timeout_seconds
+        deadline = time.monotonic() + timeout_seconds
+        try:
+            if self._settings.declare:
+                self._control.run(lambda connection: connection.declare(consumption.plan), timeout_seconds)
+            subscription.workers.start()
+            self._consumer.post(Attach(consumption))
+            consumption.attached.result(max(0.1, deadline - time.monotonic()))
+        except BaseException as exc:
+            self._undo(subscription)
+            if isinstance(exc, TimeoutError) and not isinstance(exc, EventBusException):
+                why = self._loop.reason or "no answer"
+                raise ConnectionLostError(
+                    f"{consumption.queue} is not consuming after {timeout_seconds} s: {why}"
+                ) from exc
+            raise
+        return consumption.subscription_id
+
+    def _register(self, declared: Declared) -> Subscription:
+        subscription = self._build(declared)
+        group = declared.options.group
+        with self._lock:
+            if self._is_closed:
+                raise BusClosedError("the bus is closed")
+            for other in self._registry.values():
+                if group is not None and other.options.group == group:
+                    _check_same_group(group, other, subscription)
+            self._registry[subscription.consumption.subscription_id] = subscription
+            is_first, self._is_loop_started = not self._is_loop_started, True
+        if is_first:
+            self._loop.start(self._consumer)
+        return subscription
+
+    def _build(self, declared: Declared) -> Subscription:
+        options, exchange = declared.options, self._settings.exchange
+        handler = handler_of(declared.subscriber)
+        subscription_id = uuid4()  # not a UUIDv7: its tail names worker threads and must differ early
+        queue = subscription_queue(exchange, options.group, subscription_id, ordered=options.ordered)
+        name = getattr(handler, "__qualname__", type(handler).__qualname__)
+        handling = Handling(declared.topics, handler, name)
+        dispatcher = Dispatcher(is_keyed=options.workers > 1)
+        consumption = Consumption(
+            subscription_id,
+            queue=queue.name,
+            plan=subscription_plan(exchange, options.group, queue, map(binding_key, declared.topics)),
+            prefetch=options.prefetch or max(self._settings.consumer.prefetch, PREFETCH_PER_WORKER * options.workers),
+            dispatcher=dispatcher,
+            address=DeadLetterAddress(
+                names.dead_exchange(exchange), names.dead_key(options.group), queue.name, subscriber=name
+            ),
+            post=self._consumer.post,
+            republish=self._republish,
+        )
+        workers: Workers
+        if is_coroutine_handler(handler):
+            workers = AsyncWorkers(
+                subscription_id, options.workers, dispatcher, handling, consumption, self._async_loop
+            )
+        else:
+            workers = ThreadWorkers(subscription_id, options.workers, dispatcher, handling, consumption)
+        return Subscription(declared.subscriber, frozenset(declared.topics), options, consumption, workers)
+
+    def _undo(self, subscription: Subscription) -> None:
+        with self._lock:
+            self._registry.pop(subscription.consumption.subscription_id, None)
+        self._end(subscription)
+        subscription.workers.join(time.monotonic() + 1)
+
+    def _restore(self, consumption: Consumption) -> None:
+        """Have the queue declared again, then consume.  On the consumer thread; answers by letter."""
+        if not self._settings.declare:
+            self._consumer.post(Attach(consumption))
+            return
+
+        def answer(future: Future[Gap | None]) -> None:
+            error = future.exception()
+            if error is None:
+                self._consumer.post(Attach(consumption, future.result()))
+            else:
+                failure = error if isinstance(error, Exception) else RuntimeError(str(error))
+                self._consumer.post(RestoreFailed(consumption, failure))
+
+        try:
+            future = self._control.submit(
+                lambda connection: _declare_again(connection, consumption),
+                self._settings.connection.connect_timeout_seconds,
+            )
+        except EventBusException:
+            return  # the bus is closing
+        future.add_done_callback(answer)
+
+    def find(self, subscription_id: UUID, subscriber: SubscriberLike | None) -> Subscription:
+        """Return a subscription.  Raises ``UnknownSubscriptionError``."""
+        with self._lock:
+            subscription = self._registry.get(subscription_id)
+        if subscription is None:
+            raise UnknownSubscriptionError(f"no subscription {subscription_id} on this bus (or it has ended)")
+        if (
+            subscriber is not None
+            and subscriber is not subscription.subscriber
+            and subscriber != subscription.subscriber
+        ):
+            raise UnknownSubscriptionError(
+                f"subscription {subscription_id} belongs to {subscription.subscriber!r}, not to {subscriber!r}"
+            )
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription, deadline: float) -> None:
+        """End one subscription.  From inside its own callback: return at once, the rest follows the callback."""
+        with self._lock:
+            if self._registry.pop(subscription.consumption.subscription_id, None) is None:
+                raise UnknownSubscriptionError(f"subscription {subscription.consumption.subscription_id} has ended")
+        self._end(subscription)
+        if current_subscription.get() != subscription.consumption.subscription_id:
+            self._wait_ended(subscription, deadline)
+
+    def _end(self, subscription: Subscription) -> None:
+        consumption = subscription.consumption
+
+        def delete(_: Future[None]) -> None:  # on the consumer thread, once the channel is closed
+            if subscription.options.group is None and self._settings.declare:
+                self._submit_quietly(lambda connection: connection.delete_queue(consumption.queue))
+
+        consumption.detached.add_done_callback(delete)
+        # The chain: nothing in hand -> settle and close the channel -> delete the queue.
+        consumption.dispatcher.close(lambda: self._consumer.post(Detach(consumption)))
+
+    def _submit_quietly(self, work: Callable[[Connection], None]) -> None:
+        try:
+            self._control.submit(work, self._settings.connection.connect_timeout_seconds)
+        except (EventBusException, RuntimeError):  # closing, or the interpreter starts no threads any more
+            logger.info("a temporary queue is left to expire on the broker")
+
+    def _wait_ended(self, subscription: Subscription, deadline: float) -> None:
+        consumption = subscription.consumption
+        try:
+            consumption.detached.result(max(0.0, deadline - time.monotonic()))
+        except TimeoutError as exc:
+            raise DeadlineExceededError(
+                f"{consumption.dispatcher.running} callbacks of {consumption.queue} are still running; "
+                "none will be started, and what they have in hand is settled when they return"
+            ) from exc
+        subscription.workers.join(deadline)
+
+    def close(self, deadline: float) -> list[str]:
+        """End all subscriptions and the consumer's connection; return what would not end in time."""
+        with self._lock:
+            self._is_closed = True
+            subscriptions = list(self._registry.values())
+            self._registry.clear()
+            is_started = self._is_loop_started
+        for subscription in subscriptions:
+            self._end(subscription)
+        late = []
+        for subscription in subscriptions:
+            try:
+                self._wait_ended(subscription, deadline)
+            except DeadlineExceededError as exc:
+                late.append(str(exc))
+        if is_started:
+            self._loop.stop(at_once=bool(late))
+            if not self._loop.join(deadline - time.monotonic()):
+                self._loop.stop(at_once=True)
+                self._loop.join(self._settings.connection.connect_timeout_seconds)
+        return late
+
+    def health(self) -> tuple[SubscriptionHealth, ...]:
+        """Describe every subscription."""
+        with self._lock:
+            subscriptions = list(self._registry.values())
+        return tuple(subscription.consumption.health() for subscription in subscriptions)
+
+    def stats(self) -> dict[UUID, SubscriptionStats]:
+        """Count for every subscription."""
+        with self._lock:
+            subscriptions = list(self._registry.items())
+        return {subscription_id: _stats_of(subscription) for subscription_id, subscription in subscriptions}
+
+    @property
+    def is_started(self) -> bool:
+        """Whether there ever was a subscription, so that the consumer's connection counts."""
+        return self._is_loop_started
+
+
+def _stats_of(subscription: Subscription) -> SubscriptionStats:
+    counts = subscription.workers.counts
+    return SubscriptionStats(
+        delivered=subscription.consumption.delivered,
+        handled=sum(one.handled for one in counts),
+        filtered=sum(one.filtered for one in counts),
+        discarded=sum(one.discarded for one in counts),
+        dead_lettered=sum(one.dead_lettered for one in counts),
+    )
+
+
+def _check_same_group(group: str, other: Subscription, new: Subscription) -> None:
+    if other.topics != new.topics:
+        raise GroupConflictError(
+            f"group {group!r} is already subscribed in this process with other topics "
+            f"({sorted(map(str, other.topics))}): the members of a group share one queue, so they must agree; "
+            "use one subscription or another group name"
+        )
+    if other.options.ordered != new.options.ordered:
+        raise GroupConflictError(
+            f"group {group!r} is already subscribed in this process with ordered={other.options.ordered}"
+        )
+
+
+def _declare_again(connection: Connection, consumption: Consumption) -> Gap | None:
+    is_there = connection.queue_state(consumption.queue) is not None
+    connection.declare(consumption.plan)
+    if is_there or consumption.lost_at is None:
+        return None
+    return Gap(datetime.fromtimestamp(consumption.lost_at, UTC), datetime.now(UTC))
