@@ -1,0 +1,1 @@
+"""What tests and demonstrations need: real brokers from nothing, networks that fail on request."""

@@ -1,0 +1,71 @@
+"""``Recorder``: a subscriber that remembers its events, for tests of users and ours.
+
+Called back on worker threads, asked from the test's thread.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from uuid import UUID
+
+from bus_amqp.event import Event
+
+
+class Recorder:
+    """Remembers events in the order in which they were handled.  Safe from any thread."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()  # never held while calling out
+        self._events: list[Event] = []  # guarded by _changed
+        self._distinct: dict[UUID, None] = {}  # guarded by _changed; the order of the first arrivals
+
+    def __repr__(self) -> str:
+        return f"<Recorder {len(self._events)} events, {len(self._distinct)} different>"
+
+    def on_event(self, event: Event, /) -> None:
+        """Remember the event."""
+        with self._changed:
+            self._events.append(event)
+            self._distinct[event.event_id] = None
+            self._changed.notify_all()
+
+    @property
+    def events(self) -> list[Event]:
+        """All events so far, with duplicates."""
+        with self._changed:
+            return list(self._events)
+
+    @property
+    def ids(self) -> list[UUID]:
+        """The ids of all events so far, with duplicates."""
+        return [event.event_id for event in self.events]
+
+    def ids_without_duplicates(self) -> list[UUID]:
+        """Return each id once, in the order in which the events came first."""
+        with self._changed:
+            return list(self._distinct)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._changed:
+            self._events.clear()
+            self._distinct.clear()
+
+    def wait_for(self, count: int, timeout_seconds: float = 5.0) -> Recorder:
+        """Wait until ``count`` different events came (a second delivery is no news); return the recorder itself.
+
+        Raises ``AssertionError`` that tells how many came in time.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        with self._changed:
+            while len(self._distinct) < count:
+                remaining = deadline - time.monotonic()
+                if remaining <= 0 or not self._changed.wait(remaining):
+                    break
+            came, deliveries = len(self._distinct), len(self._events)
+        if came < count:
+            raise AssertionError(
+                f"waited {timeout_seconds} s for {count} events: {came} came (in {deliveries} deliveries)"
+            )
+        return self
