@@ -1,0 +1,1 @@
+"""What every transport must do, as tests: see ``bus_amqp.testing.conformance.suite``."""

@@ -1,0 +1,134 @@
+"""What all tests share: the two real brokers, an exchange of one's own, and the proof that no thread is left.
+
+A broker starts with the first test that needs it, and not at all in a run that needs none.  Where it cannot be started
+the tests that need it are skipped by name in the last lines of the run; with ``CI=true`` they fail.
+"""
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Generator, Iterator
+
+import pytest
+
+from bus_amqp.errors import EventBusException
+from bus_amqp.testing.broker import RealBroker
+from tests.real_brokers import DOCKER, LOCAL, RealBrokers
+
+THREAD_SECONDS = 2.0
+_BROKER_FIXTURES = {"rabbitmq": (DOCKER, LOCAL), "rabbitmq_4": (DOCKER,), "rabbitmq_3_10": (LOCAL,)}
+_brokers = pytest.StashKey[RealBrokers]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One set of brokers for the run."""
+    config.stash[_brokers] = RealBrokers()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what needs a broker, from its fixtures and parameters: nobody can forget to."""
+    for item in items:
+        if _needed_by(item):
+            item.add_marker(pytest.mark.broker)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Note which brokers the chosen tests need: with the first of them, both start side by side."""
+    needed = {name for item in session.items for name in _needed_by(item)}
+    session.config.stash[_brokers].expect(needed)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Count what could not run: one broken start is reported by pytest for its fixture, not for each test."""
+    report = yield
+    if report.when == "setup" and not report.passed:
+        item.config.stash[_brokers].count_if_missing(_needed_by(item))
+    return report
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the brokers, also when the run was interrupted."""
+    config.stash[_brokers].stop()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say which brokers were used and what could not run."""
+    for line in config.stash[_brokers].summary():
+        terminalreporter.write_line(line, yellow=line.startswith("NOT RUN"))
+
+
+def _needed_by(item: pytest.Item) -> set[str]:
+    parameters = getattr(getattr(item, "callspec", None), "id", "")
+    named = {name for name in (DOCKER, LOCAL) if name in parameters}
+    if named:
+        return named
+    fixtures = set(getattr(item, "fixturenames", ()))
+    return {name for fixture in fixtures & set(_BROKER_FIXTURES) for name in _BROKER_FIXTURES[fixture]}
+
+
+@pytest.fixture(scope="session")
+def real_broker(pytestconfig: pytest.Config) -> Callable[[str], RealBroker]:
+    """Return the way to a broker by its name, for fixtures that choose among transports."""
+    return lambda name: _broker(pytestconfig, name)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_4(pytestconfig: pytest.Config) -> RealBroker:
+    """RabbitMQ 4 in Docker."""
+    return _broker(pytestconfig, DOCKER)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_3_10(pytestconfig: pytest.Config) -> RealBroker:
+    """This machine's rabbitmq-server (3.10 on Debian 12) as a private node."""
+    return _broker(pytestconfig, LOCAL)
+
+
+@pytest.fixture(scope="session", params=[DOCKER, LOCAL])
+def rabbitmq(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> RealBroker:
+    """Each of the two brokers in turn.  Who kills or blocks it leaves it running and unblocked."""
+    return _broker(pytestconfig, request.param)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url(rabbitmq: RealBroker) -> str:
+    """The url of each of the two brokers in turn."""
+    return rabbitmq.url
+
+
+@pytest.fixture
+def exchange() -> str:
+    """An exchange name that no other test uses.
+
+    Queues are named after their exchange, so tests do not see each other's; the brokers are thrown away at the end.
+    """
+    return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    """P8: whatever a test opened ends with it."""
+    before = set(threading.enumerate())
+
+    yield
+
+    deadline = time.monotonic() + THREAD_SECONDS
+    for thread in _threads_of_the_bus() - before:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    left = sorted(thread.name for thread in _threads_of_the_bus() - before)
+    assert not left, f"threads left running: {left}"
+
+
+def _threads_of_the_bus() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith(("bus-", "tcp-proxy-"))}
+
+
+def _broker(config: pytest.Config, name: str) -> RealBroker:
+    try:
+        return config.stash[_brokers].get(name)
+    except EventBusException as exc:
+        if os.environ.get("CI", "").lower() in {"true", "1"}:
+            pytest.fail(f"{name} could not be started, which counts as a failure in CI: {exc}", pytrace=False)
+        pytest.skip(f"{name} could not be started: {exc}")

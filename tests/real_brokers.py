@@ -1,0 +1,109 @@
+"""``RealBrokers``: the two brokers of a test run, started when first needed, side by side.
+
+RabbitMQ 4 comes out of Docker through testcontainers, RabbitMQ 3.10 is this machine's package as a private node.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from bus_amqp.errors import EventBusException, TransportError
+from bus_amqp.testing.broker import RealBroker
+from bus_amqp.testing.docker_broker import DEFAULT_IMAGE, DockerBroker
+from bus_amqp.testing.free_port import free_port
+from bus_amqp.testing.real_broker import start_private_node
+
+if TYPE_CHECKING:
+    from testcontainers.core.container import DockerContainer
+
+DOCKER = "rabbitmq-4-docker"
+LOCAL = "rabbitmq-3.10-local"
+_RABBITMQ_PORT = "5672/tcp"
+
+
+class RealBrokers:
+    """Each broker at most once; used by the thread that runs the tests."""
+
+    def __init__(self) -> None:
+        self._expected: set[str] = set()
+        self._starts: dict[str, Future[RealBroker]] = {}
+        self._missing: Counter[str] = Counter()
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Announce what the run will need."""
+        self._expected = set(names)
+
+    def get(self, name: str) -> RealBroker:
+        """Return the broker; the first call starts all that are expected."""
+        if name not in self._starts:
+            self._start_all({name, *self._expected} - set(self._starts))
+        return self._starts[name].result()
+
+    def count_if_missing(self, names: Iterable[str]) -> None:
+        """Count a test that did not run, for each of its brokers that could not be started."""
+        for name in names:
+            start = self._starts.get(name)
+            if start is not None and start.exception() is not None:
+                self._missing[name] += 1
+
+    def summary(self) -> list[str]:
+        """What was used and what could not run, a line each."""
+        lines = []
+        for name, start in sorted(self._starts.items()):
+            error = start.exception()
+            if error is None:
+                lines.append(f"broker {name}: {start.result().kind}")
+            else:
+                lines.append(f"NOT RUN: {self._missing[name]} tests that need {name}: {error}")
+        return lines
+
+    def stop(self) -> None:
+        """End what was started."""
+        starts, self._starts = self._starts, {}
+        for start in starts.values():
+            if start.exception() is None:
+                start.result().stop()
+
+    def _start_all(self, names: set[str]) -> None:
+        with ThreadPoolExecutor(thread_name_prefix="start-broker") as starters:
+            for name in names:
+                self._starts[name] = starters.submit(_start_in_docker if name == DOCKER else start_private_node)
+
+
+def _start_in_docker() -> RealBroker:
+    from docker.errors import DockerException  # here: a run without brokers needs no Docker library
+    from testcontainers.core.container import DockerContainer
+
+    try:
+        container = DockerContainer(os.environ.get("RABBITMQ_IMAGE") or DEFAULT_IMAGE)
+        # One fixed loopback port: a published port that Docker chooses is another one after a restart.
+        port = free_port()
+        container.ports = {_RABBITMQ_PORT: ("127.0.0.1", port)}
+        container.start()
+    except (DockerException, OSError) as exc:
+        raise TransportError(f"no RabbitMQ from Docker: {exc}") from exc
+    broker = TestcontainersBroker(container, port)
+    try:
+        broker.wait_until_it_greets()
+    except EventBusException:
+        broker.stop()
+        raise
+    return broker
+
+
+class TestcontainersBroker(DockerBroker):
+    """A container that testcontainers made, and removes (its reaper does, should this process be killed)."""
+
+    __test__ = False
+
+    def __init__(self, container: DockerContainer, amqp_port: int) -> None:
+        super().__init__(container.get_container_id(), amqp_port=amqp_port)
+        self._made_by_testcontainers = container
+
+    def stop(self) -> None:
+        """Remove the container and its volume."""
+        self._made_by_testcontainers.stop()
