@@ -85,6 +85,8 @@ class ThreadWorkers:
             if not self._dispatcher.may_start(batch):
                 break  # not started: the broker gives it to somebody, in order
             event = handling.admit(delivery)
+            if isinstance(event, Event) and not self._dispatcher.may_start(batch):
+                break  # ended while it was decoded: from inside a callback, nobody waits for this worker
             outcome = handling.call(event) if isinstance(event, Event) else event
             if outcome is None:
                 accepted.append(delivery.tag)
@@ -118,6 +120,7 @@ class AsyncWorkers:
         self._async_loop = async_loop
         self._ready = asyncio.Event()  # used on the loop's thread only
         self._running = count  # loop thread only
+        self._is_started = False  # written by start(), before which there is nothing to join
         self._ended = threading.Event()
 
     def __repr__(self) -> str:
@@ -126,6 +129,7 @@ class AsyncWorkers:
     def start(self) -> None:
         """Start the tasks."""
         loop = self._async_loop.loop()
+        self._is_started = True
 
         def wake() -> None:
             with suppress(RuntimeError):  # the loop was closed, and its tasks with it
@@ -142,7 +146,7 @@ class AsyncWorkers:
 
     def join(self, deadline: float) -> bool:
         """Wait until the tasks have ended (not from the loop's own thread, which has to run them)."""
-        if self._async_loop.is_current:
+        if self._async_loop.is_current or not self._is_started:
             return True
         return self._ended.wait(max(0.0, deadline - time.monotonic()))
 
@@ -172,6 +176,8 @@ class AsyncWorkers:
         if not self._dispatcher.may_start(batch):
             return
         event = self._handling.admit(delivery)
+        if isinstance(event, Event) and not self._dispatcher.may_start(batch):
+            return  # ended by another thread's callback while it was decoded
         outcome = await self._handling.call_async(event) if isinstance(event, Event) else event
         if outcome is None:
             self._settler.accept(batch.session, [delivery.tag])

@@ -96,6 +96,8 @@ class BrokeredBus(EventBus):
 
     def publish_many(self, events: Iterable[Event], *, mandatory: bool = False) -> Sequence[Receipt]:
         entries = [self._entry(event, mandatory=mandatory) for event in events]
+        if not entries and self._closed.is_set():
+            raise BusClosedError("the bus is closed: nothing can be published any more")
         if entries and self._outbox.put_many(entries, self._settings.publisher.publish_timeout_seconds):
             self._publish_loop.wake()
         return [entry.receipt for entry in entries]

@@ -220,8 +220,8 @@ class Subscriptions:
             consumption.detached.result(max(0.0, deadline - time.monotonic()))
         except TimeoutError as exc:
             raise DeadlineExceededError(
-                f"{consumption.dispatcher.running} callbacks of {consumption.queue} are still running; "
-                "none will be started, and what they have in hand is settled when they return"
+                f"{consumption.dispatcher.running} events of {consumption.queue} are still in hand: a callback has not "
+                "returned; no other will be started, and what was handled is settled when it does"
             ) from exc
         subscription.workers.join(deadline)
 

@@ -158,7 +158,9 @@ class Loop:
             client.opened(connection)
             self._opened(connection)
             while not self._is_over(client):
-                signals = connection.turn(client.prepare())
+                timeout_seconds = client.prepare()
+                # What it was just given may have been the last: nobody would end a turn begun now.
+                signals = connection.turn(0.0 if self._is_over(client) else timeout_seconds)
                 if signals:
                     self._watch(signals)
                     client.handle(signals)

@@ -8,12 +8,13 @@ turn.  Once a connection is lost, every call raises ``ConnectionLostError``.
 from __future__ import annotations
 
 import contextlib
+import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 
 from amqp.exceptions import ChannelError
 
-from bus_amqp.errors import ConnectionLostError, EventBusException
+from bus_amqp.errors import ConnectionLostError, InvalidArgumentError
 from bus_amqp.settings import ConnectionSettings
 from bus_amqp.topology.plan import Plan
 from bus_amqp.transport.amqp import declare
@@ -72,7 +73,7 @@ class AmqpConnector:
         inbox = Inbox()
         try:
             driver = open_driver(self._address, settings, f"{self._client_name}:{role}", link, inbox)
-        except (*FOREIGN, EventBusException) as exc:
+        except (*FOREIGN, ConnectionLostError) as exc:
             link.close()
             raise translate_connecting(exc, self._address) from exc
         except BaseException:
@@ -97,13 +98,12 @@ class AmqpConnection:
         self._settings = settings
         self._max_body_bytes = max_body_bytes
         self._exchange = exchange
-        self._error: EventBusException | None = None  # why the connection is lost
         self._is_closed = False
         server = driver.server_properties
         self._broker = f"{server.get('product', 'AMQP broker')} {server.get('version', '')} at {address}"
 
     def __repr__(self) -> str:
-        state = "closed" if self._is_closed else "lost" if self._error else "open"
+        state = "closed" if self._is_closed else "lost" if self._link.error else "open"
         return f"<AmqpConnection {state} to {self._broker}, {self._inbox!r}, {self._link!r}>"
 
     @property
@@ -176,7 +176,7 @@ class AmqpConnection:
 
         def close() -> None:
             self._inbox.forget(number)
-            if not self._is_closed and self._error is None:
+            if not self._is_closed and self._link.error is None:
                 with self._request("closing a channel"):
                     channel.close()
 
@@ -192,25 +192,20 @@ class AmqpConnection:
     @contextlib.contextmanager
     def _request(self, doing: str) -> Iterator[None]:
         """Give what is inside the request's deadline, and translate what comes out of it."""
-        self._check_open()
+        self._link.stream  # noqa: B018 -- raises if the connection is lost or closed
         self._link.deadline = time.monotonic() + self._settings.connect_timeout_seconds
         try:
             yield
-        except (*FOREIGN, EventBusException) as exc:
-            error = translate(exc, self._address, doing)
-            if isinstance(error, ConnectionLostError):
-                self._error = error
-            raise error from (exc if error is not exc else None)
-
-    def _check_open(self) -> None:
-        if self._error is not None:
-            raise self._error
-        if self._is_closed:
-            raise ConnectionLostError(f"the connection to {self._address} is closed")
+        except ChannelError as exc:
+            raise channel_error(exc) from exc
+        except (*FOREIGN, ConnectionLostError) as exc:
+            lost = self._lost(exc, doing)
+            raise lost from lost.__cause__
+        except (TypeError, ValueError, struct.error) as exc:  # py-amqp could not write it; nothing was sent
+            raise InvalidArgumentError(f"{doing}: a name or an argument cannot be sent over AMQP: {exc}") from exc
 
     def turn(self, timeout_seconds: float) -> Sequence[Signal]:
         """Wait for signals, a wake or the end of the time; send and receive what is there."""
-        self._check_open()
         deadline = time.monotonic() + timeout_seconds
         link, inbox, driver = self._link, self._inbox, self._driver
         try:
@@ -220,15 +215,19 @@ class AmqpConnection:
                     driver.dispatch_one()
                 if inbox or link.take_woken() or time.monotonic() >= deadline:
                     return inbox.take()
-        except (*FOREIGN, EventBusException) as exc:
-            error = translate(exc, self._address, "waiting for signals")
-            if error is not exc:
-                error.__cause__ = exc
-            # Whatever escapes here has left the connection in an unknown state.
-            self._error = error if isinstance(error, ConnectionLostError) else ConnectionLostError(str(error))
+        except (*FOREIGN, ConnectionLostError) as exc:
+            lost = self._lost(exc, "waiting for signals")
             if inbox:
                 return inbox.take()  # what was settled before the end is settled; the next call raises
-            raise self._error from exc
+            raise lost from lost.__cause__
+
+    def _lost(self, exc: BaseException, doing: str) -> ConnectionLostError:
+        """Have every call raise what this exception means, from now on."""
+        lost = translate(exc, self._address, doing)
+        if lost is not exc:
+            lost.__cause__ = exc
+        self._link.error = lost
+        return lost
 
     def wake(self) -> None:
         """End the current or the next turn early.  From any thread, also after ``close``."""
@@ -240,9 +239,9 @@ class AmqpConnection:
             return
         self._is_closed = True
         try:
-            if self._error is None:
+            if self._link.error is None:
                 self._say_goodbye()
-        except (*FOREIGN, EventBusException):
+        except (*FOREIGN, ConnectionLostError):
             pass  # nobody is left who could do anything about it
         finally:
             self._driver.collect()
@@ -250,6 +249,7 @@ class AmqpConnection:
 
     def _say_goodbye(self) -> None:
         deadline = time.monotonic() + FLUSH_SECONDS
+        self._link.stream.flush()
         while self._link.unsent_bytes and time.monotonic() < deadline:
             self._link.exchange(deadline - time.monotonic())
             self._link.items.clear()  # reading goes on: a broker that cannot write may not read either

@@ -109,6 +109,7 @@ class DriverChannel(pyamqp.Channel):
 
     def _on_close(self, reply_code: int, reply_text: str, class_id: int, method_id: int) -> None:
         self.send_method(spec.Channel.CloseOk)
+        self.connection.link.stream.flush()
         if self.is_closing:
             return  # both sides close at once; the broker still answers ours
         on_lost = self.on_lost
@@ -173,15 +174,15 @@ class DriverConnection(pyamqp.Connection):
 
     def blocking_read(self, timeout: float | None = None) -> bool:
         """Dispatch one frame, waiting for it until the request's deadline.  Raises ``TimeoutError``."""
+        if timeout == 0:  # py-amqp asks before each publish whether the broker has blocked it; the turn hears that
+            raise TimeoutError
         link = self.link
         deadline = link.deadline if timeout is None else min(link.deadline, time.monotonic() + timeout)
-        is_tried = False
         while not link.items:
             remaining = deadline - time.monotonic()
-            if remaining <= 0 and is_tried:
+            if remaining <= 0:
                 raise TimeoutError("no answer in time")
-            link.exchange(max(0.0, remaining))
-            is_tried = True
+            link.exchange(remaining)
         return self.dispatch_one()
 
     def dispatch_one(self) -> bool:

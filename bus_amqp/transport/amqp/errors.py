@@ -17,7 +17,6 @@ from bus_amqp.errors import (
     BrokerRefusedError,
     ChannelLostError,
     ConnectionLostError,
-    EventBusException,
     NotFoundOnBrokerError,
     TopologyMismatchError,
     TransportError,
@@ -38,19 +37,17 @@ _INEQUIVALENT = re.compile(
 _VALUE = re.compile(r"(?:the value )?'(.*?)'(?: of type '.*')?", re.DOTALL)
 
 
-def translate(exc: BaseException, address: Address, doing: str) -> EventBusException:
-    """Return the bus's error for a failure of an open connection; ``doing`` completes "while ..."."""
-    if isinstance(exc, EventBusException):
+def translate(exc: BaseException, address: Address, doing: str) -> ConnectionLostError:
+    """Return the bus's error for what ended an open connection; ``doing`` completes "while ..."."""
+    if isinstance(exc, ConnectionLostError):
         return exc
-    if isinstance(exc, ChannelError):
-        return channel_error(exc)
     return ConnectionLostError(f"{address} lost while {doing}: {_text(exc)}")
 
 
-def translate_connecting(exc: BaseException, address: Address) -> EventBusException:
+def translate_connecting(exc: BaseException, address: Address) -> TransportError:
     """Return the bus's error for a connection that could not be opened."""
-    if isinstance(exc, EventBusException):
-        return exc if not isinstance(exc, ConnectionLostError) else ConnectionLostError(f"{address}: {exc}")
+    if isinstance(exc, ConnectionLostError):
+        return ConnectionLostError(f"{address} not reached: {exc}")
     if isinstance(exc, ssl.SSLCertVerificationError):
         return BrokerRefusedError(
             f"{address}: its certificate is not accepted: {exc.verify_message}: "

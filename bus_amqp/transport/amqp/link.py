@@ -28,6 +28,7 @@ class Link:
         self.heartbeat_seconds = 0.0  # 0 until it is negotiated
         self._waker = Waker()
         self._is_woken = False
+        self.error: ConnectionLostError | None = None  # why the connection is lost
         self._stream: SocketStream | None = None
         self._poll = select.poll()
         self._poll.register(self._waker, select.POLLIN)
@@ -45,6 +46,9 @@ class Link:
     @property
     def stream(self) -> SocketStream:
         """The open stream.  Raises ``ConnectionLostError`` if there is none (any more)."""
+        if self.error is not None:
+            # A fresh one each time: an exception that is raised again and again collects tracebacks without end.
+            raise ConnectionLostError(str(self.error)) from self.error.__cause__
         if self._stream is None:
             raise ConnectionLostError("the connection is closed")
         return self._stream

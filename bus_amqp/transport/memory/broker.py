@@ -33,10 +33,7 @@ class Client(Protocol):
         """Hear this at the next turn."""
 
     def lose(self, reason: str) -> None:
-        """Be cut off: take no more deliveries."""
-
-    def let_go(self) -> None:
-        """Give back what is unsettled."""
+        """Be cut off, and give back what is unsettled."""
 
     def block(self, reason: str) -> None:
         """Publish no more until ``unblock``."""
@@ -102,12 +99,10 @@ class MemoryBroker:
         """Cut all connections (or those of one role): unsettled messages go back.  Return how many."""
         with self.lock:
             lost = [client for client in self._clients if role in (None, client.role)]
-            for client in lost:  # all first: what one gives back must not be handed to another that goes too
-                client.lose(reason)
             for client in lost:
-                client.let_go()
+                client.lose(reason)
                 self.leave(client)
-            self.objects.dispatch()
+            self.objects.dispatch()  # not before: what one gives back must not be handed to another that goes too
             return len(lost)
 
     def stop(self) -> None:

@@ -72,9 +72,6 @@ class MemoryPublishChannel:
         self._is_open = False
         self._held, self._held_bytes = [], 0
 
-    def let_go(self) -> None:
-        """There is nothing to give back.  Lock held."""
-
     def taken(self) -> None:
         """The turn has told the owner what there was to tell.  Lock held."""
         if self._is_refused:
@@ -164,12 +161,9 @@ class MemoryConsumeChannel:
         self._settle(tags, discard=True)
 
     def lose(self) -> None:
-        """Be closed: take no more deliveries.  Lock held."""
+        """Be closed: leave the queue and give back what is unsettled; the caller dispatches.  Lock held."""
         self._is_open = False
         self._batch = None
-
-    def let_go(self) -> None:
-        """Leave the queue and give back what is unsettled.  Lock held."""
         unsettled, self._unacked = list(self._unacked.values()), {}
         self._broker.objects.detach(self._queue, self, unsettled)
 
@@ -178,7 +172,6 @@ class MemoryConsumeChannel:
         with self._broker.lock:
             if self._is_open:
                 self.lose()
-                self.let_go()
                 self._owner.drop(self)
                 self._broker.objects.dispatch()
 

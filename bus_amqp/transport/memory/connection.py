@@ -18,7 +18,7 @@ DEFAULT_MAX_BODY_BYTES = 1024 * 1024
 
 
 class MemoryConnection:
-    """One connection.  Its own thread calls the seam's methods; the broker calls the last seven from any thread."""
+    """One connection.  Its own thread calls the seam's methods; the broker calls the last ones from any thread."""
 
     def __init__(self, broker: MemoryBroker, role: str, *, exchange: str, max_body_bytes: int) -> None:
         self.role = role
@@ -105,7 +105,6 @@ class MemoryConnection:
         with self._changed:
             if self._lost_reason is None:
                 self.lose("connection was closed")
-                self.let_go()
                 self._memory_broker.leave(self)
                 self._memory_broker.objects.dispatch()
 
@@ -131,15 +130,10 @@ class MemoryConnection:
         """Be cut off: what was not taken by a turn is lost, as what sat in a socket is."""
         self._lost_reason = reason
         self._signals = []
-        for channel in self._channels:
-            channel.lose()
-        self._changed.notify_all()
-
-    def let_go(self) -> None:
-        """Give back what is unsettled on all channels."""
         channels, self._channels = self._channels, []
         for channel in channels:
-            channel.let_go()
+            channel.lose()
+        self._changed.notify_all()
 
     def may_publish(self) -> bool:
         """Return whether the broker takes publishes of this connection now; from now on it is a publishing one."""

@@ -1,0 +1,98 @@
+# The commands of this project; `make` lists them.
+# A command makes the virtual environment that it needs: with the run-time packages alone, or with the tools as well.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check
+INSTALL = $(PIP) install --quiet --constraint constraints.txt
+# What the demo is told, e.g. `make demo ARGS="--events 100000 --rate 2000"`.
+ARGS ?=
+# The pythons besides our own that `make test-pythons` looks for: on the path, or among pyenv's.
+OTHER_PYTHONS ?= 3.12 3.13
+PYENV_VERSIONS = $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-fast test-pythons check format sabotage bench schemas up down ci clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.with-runtime ## run the scene: publisher, monitoring, billing, workflow, on a real broker found or started
+	@$(BIN)/bus-amqp demo $(ARGS)
+
+test: $(VENV)/.with-tools ## all tests, on memory and on both real brokers
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-fast: $(VENV)/.with-tools ## the tests that need no broker and no root, under a minute
+	@$(BIN)/python -m pytest -m "not broker" $(ARGS)
+
+test-pythons: $(VENV)/.with-tools ## the tests without a broker, on each other Python that this machine has
+	@found=; for version in $(OTHER_PYTHONS); do \
+	    python=$$(ls -d $(PYENV_VERSIONS)/$$version.*/bin/python 2>/dev/null | sort -V | tail -n 1); \
+	    python=$${python:-$$(command -v python$$version)}; \
+	    "$${python:-false}" -c 'import sys' 2>/dev/null || { echo "NOT RUN: no Python $$version on this machine"; continue; }; \
+	    echo "Python $$version:"; \
+	    $(MAKE) --no-print-directory test-fast PYTHON="$$python" VENV=".venv-$$version" || exit 1; \
+	    found=1; \
+	done; [ -n "$$found" ] || { echo "none of Python $(OTHER_PYTHONS) is here"; exit 1; }
+
+check: $(VENV)/.with-tools ## style, types and floors, without running anything
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(if $(wildcard tests/typing/*.py),$(BIN)/mypy tests/typing)
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.with-tools ## bring all files into shape
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+sabotage: $(VENV)/.with-tools ## break the code on purpose, a line at a time: each break must turn its promise's test red
+	@$(BIN)/python tests/sabotage/run.py $(ARGS)
+
+bench: $(VENV)/.with-peers ## measure ourselves beside our peers on one broker: table, JSON, chart
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+schemas: $(VENV)/.with-tools ## write schemas/ anew from the models
+	@$(BIN)/python -m bus_amqp.wire.json_schema
+
+up: $(VENV)/.with-runtime ## start a broker that stays, and say where
+	@$(BIN)/bus-amqp broker up --install
+
+down: $(VENV)/.with-runtime ## end that broker and forget its queues
+	@$(BIN)/bus-amqp broker down
+
+ci: ## what the project's own machine runs before a change lands
+	@bash .ci/run
+
+clean: ## remove the environments, caches and build products
+	@rm -rf .venv .venv-* dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+# The environments.  Each mark names the last install that went through; a changed list of packages makes it again.
+
+$(VENV)/.made:
+	@command -v "$(PYTHON)" >/dev/null || { echo "there is no $(PYTHON) here: install Python 3.11 or later, or say make PYTHON=..."; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "$$("$(PYTHON)" --version) is too old, 3.11 or later is needed: make PYTHON=python3.12, for example"; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "this Python cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo "making $(VENV) with $$("$(PYTHON)" --version)"
+	@"$(PYTHON)" -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.with-runtime: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "installing bus-amqp into $(VENV)"
+	@$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.with-tools: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "installing bus-amqp and the tools of its tests into $(VENV)"
+	@$(INSTALL) --editable ".[test]"
+	@touch $(VENV)/.with-runtime $@
+
+$(VENV)/.with-peers: $(VENV)/.with-tools
+	@echo "installing the peers of the benchmarks into $(VENV)"
+	@$(INSTALL) --editable ".[test,bench]"
+	@touch $@
