@@ -30,9 +30,10 @@ class Connection(Protocol):
     """One connection to one broker node, owned by one thread."""
 
     def declare(self, plan: Plan) -> None:
-        """Make sure that the plan's objects and bindings exist.  Passive first: an existing object needs no right.
+        """Make sure that the plan's objects and bindings exist.
 
-        Raises ``TopologyMismatchError`` for an object with other arguments, ``AccessRefusedError``.
+        Where declaring is not allowed, an object that exists is accepted as it is.  Raises
+        ``TopologyMismatchError`` for an object with other arguments, ``AccessRefusedError``.
         """
 
     def delete_queue(self, queue: str) -> None:
@@ -70,7 +71,8 @@ class Connector(Protocol):
     def connect(self, role: str) -> Connection:
         """Open a connection; ``role`` (publisher, consumer, control) ends up in its name on the broker.
 
-        Raises ``ConnectionLostError`` (not reached within the connect timeout), ``AccessRefusedError``.
+        Raises ``ConnectionLostError`` (not reached within the connect timeout), ``AccessRefusedError``,
+        ``BrokerRefusedError`` for a certificate that is not accepted.
         """
 
     @property

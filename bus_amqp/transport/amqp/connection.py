@@ -213,7 +213,8 @@ class AmqpConnection:
                 link.exchange(0.0 if inbox else max(0.0, deadline - time.monotonic()))
                 while link.items:
                     driver.dispatch_one()
-                if inbox or link.take_woken() or time.monotonic() >= deadline:
+                is_woken = link.take_woken()  # used up by this turn, whatever else ends it
+                if inbox or is_woken or time.monotonic() >= deadline:
                     return inbox.take()
         except (*FOREIGN, ConnectionLostError) as exc:
             lost = self._lost(exc, "waiting for signals")

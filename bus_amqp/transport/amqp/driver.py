@@ -19,11 +19,13 @@ import amqp
 from amqp import spec
 from amqp.exceptions import AccessRefused, AMQPError, ChannelError, FrameSyntaxError, error_for_code
 from amqp.exceptions import ConnectionError as AmqpConnectionError
+from amqp.method_framing import frame_handler
 from amqp.transport import _AbstractTransport
 from kombu.transport import pyamqp
 
-from bus_amqp.errors import EventBusException
-from bus_amqp.transport.amqp.frames import RawFrame
+from bus_amqp.errors import EventBusException, UndecodableError
+from bus_amqp.transport.amqp.deliveries import parse_properties
+from bus_amqp.transport.amqp.frames import HEADER, RawFrame
 from bus_amqp.transport.amqp.inbox import Inbox
 from bus_amqp.transport.amqp.link import Link
 from bus_amqp.transport.amqp.writing import SocketStream
@@ -31,6 +33,25 @@ from bus_amqp.transport.signals import Blocked, Unblocked
 
 # What py-amqp's parsing raises over a payload that is no AMQP.
 _MALFORMED = (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError, struct.error)
+
+
+def forgiving_frame_handler(connection: Any, callback: Any) -> Callable[[RawFrame], bool]:
+    """Return py-amqp's frame handler for the plain channels, unharmed by property lists that it cannot read.
+
+    A foreign message with such a list counts as one without properties; py-amqp would raise, the connection would
+    be lost, and the message would come again.
+    """
+    handle: Callable[[Any], bool] = frame_handler(connection, callback)
+
+    def on_frame(frame: RawFrame) -> bool:
+        if frame.kind == HEADER:
+            try:
+                parse_properties(frame.payload[12:])
+            except UndecodableError:
+                frame = frame._replace(payload=frame.payload[:12] + b"\x00\x00")
+        return handle(frame)
+
+    return on_frame
 
 
 class DriverTransport(_AbstractTransport):

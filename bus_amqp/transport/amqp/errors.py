@@ -34,6 +34,8 @@ _INEQUIVALENT = re.compile(
     r": received (?P<wanted>.*?) but current is (?P<current>.*)",
     re.DOTALL,
 )
+_RIGHT = re.compile(r"\b(?:configure|write|read) access\b")
+_RIGHTS = {(40, 10): "configure", (50, 10): "configure", (50, 40): "configure", (60, 20): "read", (60, 40): "write"}
 _VALUE = re.compile(r"(?:the value )?'(.*?)'(?: of type '.*')?", re.DOTALL)
 
 
@@ -70,7 +72,7 @@ def channel_error(exc: ChannelError) -> TransportError:
     text = _text(exc)
     match exc.reply_code:
         case 403:
-            return AccessRefusedError(f"the broker refused: {text}")
+            return AccessRefusedError(f"the broker refused: {text}{_missing_right(exc, text)}")
         case 404:
             return NotFoundOnBrokerError(f"not on the broker: {text}")
         case 406 if found := _INEQUIVALENT.search(text):
@@ -79,6 +81,21 @@ def channel_error(exc: ChannelError) -> TransportError:
             return TopologyMismatchError(f"the broker does not take this declaration: {text}")
         case _:
             return ChannelLostError(f"the broker closed the channel: {text}")
+
+
+def _missing_right(exc: ChannelError, text: str) -> str:
+    """Name the right that is missing, where the broker does not (RabbitMQ 3.10)."""
+    if _RIGHT.search(text) or "access to" not in text:
+        return ""
+    about_queue = "access to queue" in text
+    match exc.method_sig:
+        case (50, 10) if not about_queue:
+            right = "write"  # on the exchange that the queue dead-letters to
+        case (50, 20):
+            right = "write" if about_queue else "read"  # a binding needs both, one on each side
+        case signature:
+            right = _RIGHTS.get(signature, "")
+    return f"; the user needs {right} access" if right else ""
 
 
 def _mismatch(found: re.Match[str]) -> str:

@@ -10,7 +10,7 @@ from kombu.connection import Connection as KombuConnection
 
 from bus_amqp.settings import ConnectionSettings
 from bus_amqp.transport.amqp.address import Address
-from bus_amqp.transport.amqp.driver import DriverConnection, DriverKombuTransport
+from bus_amqp.transport.amqp.driver import DriverConnection, DriverKombuTransport, forgiving_frame_handler
 from bus_amqp.transport.amqp.inbox import Inbox
 from bus_amqp.transport.amqp.link import Link
 
@@ -33,6 +33,7 @@ def open_driver(
         heartbeat=settings.heartbeat_seconds,
         transport_options={
             "link": link,
+            "frame_handler": forgiving_frame_handler,
             "inbox": inbox,
             "socket_settings": _socket_settings(),
             "client_properties": {

@@ -56,10 +56,12 @@ class PlainPublishChannel:
         return f"<PlainPublishChannel {self._number}{' closed' if self._is_closed else ''}>"
 
     def send(self, messages: Sequence[Message]) -> None:
-        """Publish one after another; raises as the bulk channel does, but a bad message leaves those before it sent."""
+        """Publish one after another.  Raises as the bulk channel does, and then none of the batch is sent either."""
+        if self._is_closed:
+            raise ChannelLostError(f"publish channel {self._number} is closed")
+        stream = self._link.stream
+        kept_bytes = stream.unsent_bytes  # py-amqp only appends; the flush at the end is ours
         for message in messages:
-            if self._is_closed:
-                raise ChannelLostError(f"publish channel {self._number} is closed")
             try:
                 self._channel.basic_publish(
                     _amqp_message(message),
@@ -68,8 +70,9 @@ class PlainPublishChannel:
                     mandatory=message.mandatory,
                 )
             except (FrameSyntaxError, TypeError, ValueError, struct.error) as exc:
+                stream.take_back(kept_bytes)
                 raise InvalidArgumentError(f"{message!r} cannot be sent over AMQP: {exc}") from exc
-        self._link.stream.flush()
+        stream.flush()
 
     @property
     def unsent_bytes(self) -> int:

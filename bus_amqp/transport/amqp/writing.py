@@ -48,6 +48,10 @@ class SocketStream:
         """Keep a copy of the bytes; they go with the next ``flush``."""
         self._unsent += data
 
+    def take_back(self, kept_bytes: int) -> None:
+        """Drop what was appended since ``unsent_bytes`` was ``kept_bytes``; nothing may have been flushed since."""
+        del self._unsent[kept_bytes:]
+
     def write(self, data: bytes) -> None:
         """Send what the socket takes and keep the rest."""
         if self._unsent:

@@ -97,6 +97,8 @@ class FakeBroker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # ends an accept that still waits
         self._listener.close()
         if self._peer is not None:
             with contextlib.suppress(OSError):

@@ -73,6 +73,28 @@ def test_errors_of_one_channel(exc, expected):
 
 
 @pytest.mark.parametrize(
+    ("signature", "about", "right"),
+    [
+        ((40, 10), "exchange", "configure"),
+        ((50, 10), "queue", "configure"),
+        ((50, 10), "exchange", "write"),
+        ((50, 20), "queue", "write"),
+        ((50, 20), "exchange", "read"),
+        ((60, 20), "queue", "read"),
+        ((60, 40), "exchange", "write"),
+    ],
+)
+def test_a_missing_right_is_named_also_where_the_broker_does_not(signature, about, right):
+    """RabbitMQ 3.10 only says "access": an operator would grant everything."""
+    old = exceptions.AccessRefused(f"ACCESS_REFUSED - access to {about} 'x' refused", signature, reply_code=403)
+    new = exceptions.AccessRefused(f"ACCESS_REFUSED - {right} access to {about} 'x' refused", signature, reply_code=403)
+
+    assert f"needs {right} access" in str(channel_error(old))
+    assert str(channel_error(new)).count("access to") == 1
+    assert "needs" not in str(channel_error(new))
+
+
+@pytest.mark.parametrize(
     ("exc", "expected"),
     [
         (exceptions.ConnectionError("ACCESS_REFUSED", reply_code=403), AccessRefusedError),

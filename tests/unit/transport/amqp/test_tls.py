@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import select
+import socket
 import ssl
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from bus_amqp.errors import BrokerRefusedError
 from bus_amqp.settings import ConnectionSettings
 from bus_amqp.transport.amqp.connection import AmqpConnector
+from bus_amqp.transport.amqp.writing import SocketStream
 from bus_amqp.transport.signals import Blocked
 from tests.unit.transport.amqp.fake_broker import FakeBroker, Peer
 
@@ -85,3 +89,41 @@ def test_another_host_name_is_refused(certificate, server_context, monkeypatch):
         a_connector(broker, "localhost").connect("publisher")
 
     assert heard == []
+
+
+def test_what_tls_does_not_take_at_once_arrives_whole(server_context):
+    """TLS repeats a write with the same bytes or fails: what is kept must only ever grow at its end."""
+    ours, theirs = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+    pieces = [bytes([number]) * (40_000 + number * 1000) for number in range(60)]
+    expected = b"".join(pieces)
+    read = bytearray()
+
+    def serve() -> None:
+        with server_context.wrap_socket(theirs, server_side=True) as peer:
+            while len(read) < len(expected):
+                read.extend(peer.recv(5000))
+
+    reader = threading.Thread(target=serve)
+    reader.start()
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname = False
+    trusting.verify_mode = ssl.CERT_NONE
+    client = trusting.wrap_socket(ours)
+    client.setblocking(False)
+    stream = SocketStream(client)
+    poll = select.poll()
+    poll.register(stream, select.POLLOUT)
+    kept = 0
+    for piece in pieces:
+        stream.write(piece)
+        kept = max(kept, stream.unsent_bytes)
+    while stream.unsent_bytes:
+        assert poll.poll(5000), "the socket takes nothing any more"
+        stream.is_full = False
+        stream.flush()
+    reader.join(5)
+    stream.close()
+
+    assert kept > 0
+    assert read == expected

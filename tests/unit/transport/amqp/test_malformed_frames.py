@@ -1,0 +1,126 @@
+"""Streams and properties that are not what AMQP says: only our own errors come out."""
+
+from __future__ import annotations
+
+import struct
+from types import SimpleNamespace
+
+import pytest
+from amqp import spec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bus_amqp.errors import ConnectionLostError, UndecodableError
+from bus_amqp.transport.amqp.deliveries import AmqpDelivery
+from bus_amqp.transport.amqp.driver import forgiving_frame_handler
+from bus_amqp.transport.amqp.frames import Bounced, Delivered, RawFrame, Settled
+from tests.unit.transport.amqp.broker_streams import (
+    FRAME_MAX,
+    a_delivery,
+    a_parser,
+    cut_into_frames,
+    frames_of,
+    streams,
+)
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        lambda s: s[:-1] + b"\x00",
+        lambda s: struct.pack(">BHI", 1, 1, FRAME_MAX + 1) + s,
+        lambda s: b"HTTP/1.1 400 Bad Request\r\n",
+        lambda s: b"AMQP\x00\x00\x09\x01",
+        lambda s: cut_into_frames(s)[0] * 2,
+        lambda s: cut_into_frames(s)[0] + cut_into_frames(s)[2],
+        lambda s: b"".join(cut_into_frames(s)[:2]) + cut_into_frames(a_delivery(b"longer"))[2],
+    ],
+    ids=["bad frame end", "absurd size", "http", "other protocol version", "nested", "no header", "body too long"],
+)
+def test_a_stream_that_is_not_amqp_ends_the_connection(cut):
+    """After such bytes nothing can be trusted: the bus reconnects, and nobody sees a struct.error."""
+    parser = a_parser()
+
+    with pytest.raises(ConnectionLostError):
+        parser.feed(cut(a_delivery(b"body")))
+
+
+def fault_of(delivery: AmqpDelivery) -> str:
+    """Return the reason for which the properties cannot be read, nothing if they can."""
+    try:
+        delivery.properties  # noqa: B018 -- the access parses
+    except UndecodableError as error:
+        return error.reason
+    return ""
+
+
+@given(garbage=st.binary(max_size=400))
+def test_garbage_raises_nothing_but_our_error(garbage):
+    """A broken or hostile peer must end in a reconnect, not in a dead thread."""
+    parser = a_parser()
+    try:
+        items = parser.feed(garbage)
+        items += parser.feed(garbage)
+    except ConnectionLostError:
+        return
+    for item in items:
+        assert isinstance(item, Delivered | Settled | Bounced | RawFrame)
+
+
+@given(stream=streams().filter(bool), data=st.data())
+def test_a_flipped_byte_raises_nothing_but_our_errors(stream, data):
+    """As above, close to the real thing: most of the stream is right."""
+    at = data.draw(st.integers(0, len(stream) - 1))
+    damaged = stream[:at] + bytes([stream[at] ^ data.draw(st.integers(1, 255))]) + stream[at + 1 :]
+    try:
+        items = a_parser().feed(damaged)
+    except ConnectionLostError:
+        return
+    for item in items:
+        for delivery in item.deliveries if isinstance(item, Delivered) else ():
+            assert fault_of(delivery) in ("", "properties")
+
+
+@given(property_list=st.binary(max_size=200))
+def test_malformed_properties_are_undecodable(property_list):
+    """They are dead-lettered with that reason (P5); anything else would kill a worker."""
+    delivery = AmqpDelivery(1, b"", "key", "", False, "", 0, property_list)
+
+    assert fault_of(delivery) in ("", "properties")
+
+
+def test_tables_nested_to_the_bottom_are_undecodable():
+    """py-amqp's parser recurses: a hostile header table must not end in a RecursionError."""
+    table = b""
+    for _ in range(5000):
+        table = b"\x01kF" + struct.pack(">I", len(table)) + table
+    delivery = AmqpDelivery(1, b"", "k", "", False, "", 0, b"\x20\x00" + struct.pack(">I", len(table)) + table)
+
+    with pytest.raises(UndecodableError):
+        delivery.properties  # noqa: B018 -- the access parses
+
+
+def test_header_values_of_other_types_are_left_out():
+    """Properties promise plain values: x-death, a list of tables, must not surprise who copies headers."""
+    headers = {"x-death": [{"count": 1}], "float": 1.5, "kept": "yes", "flag": True, "none": None}
+    event = (1, spec.Basic.Deliver, "t", 1, True, "e", "k", b"body", {"application_headers": headers})
+    stream = b"".join(frames_of(event))
+
+    (delivered,) = a_parser().feed(stream)
+
+    assert dict(delivered.deliveries[0].properties.headers) == {"kept": "yes", "flag": True, "none": None}
+
+
+def test_the_plain_channels_deliver_a_message_whose_properties_they_cannot_read():
+    """py-amqp raises over a Latin-1 property: the connection would be lost, and the message would come again."""
+    event = (1, spec.Basic.Deliver, "t", 1, False, "e", "k", b"body", {"app_id": "kXy"})
+    stream = b"".join(frames_of(event)).replace(b"kXy", b"k\xffy")
+    found = []
+    handle = forgiving_frame_handler(SimpleNamespace(bytes_recv=0), lambda *method: found.append(method))
+
+    for frame in a_parser(is_native=False).feed(stream):
+        handle(frame)
+
+    ((_, _, _, message),) = found
+    assert message.body == b"body"
+    assert message.properties == {}
