@@ -124,14 +124,13 @@ def _camel_case(name: str) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
-class Event(BaseModel):
+class Event(BaseModel, frozen=True):  # as a class argument, so that a user's type checker knows too
     """Something that happened in the cloud.  Frozen; equal by all fields, hashed by ``event_id``.
 
     Raises pydantic's ``ValidationError`` (a ``ValueError``) naming the field at construction.
     """
 
     model_config = ConfigDict(
-        frozen=True,
         extra="forbid",
         strict=False,
         alias_generator=_camel_case,

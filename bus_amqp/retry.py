@@ -3,7 +3,7 @@
 from bus_amqp.errors import EventBusException
 
 
-class Discard(EventBusException):  # noqa: N818 -- an instruction, not a fault
+class Discard(EventBusException):
     """Raised by a subscriber: this event is of no use to me, and I say why.
 
     The event is acknowledged, logged with ``reason`` and counted; it is not dead-lettered.

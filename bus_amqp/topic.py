@@ -18,7 +18,7 @@ from bus_amqp.event import Event
 _FIELDS = ("event_category", "resource_type", "resource_uuid", "event_source")
 
 
-class EventTopic(BaseModel):
+class EventTopic(BaseModel, frozen=True):
     """A filter over five fields; ``None`` means any value, ``""`` an absent one.
 
     ``event_type`` may be a pattern over its dotted words: ``VM.#``, ``*.START``, ``#.DELETE``.
@@ -26,7 +26,7 @@ class EventTopic(BaseModel):
     that names the field, for a malformed pattern and for what is no string.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", title="EventTopic")
+    model_config = ConfigDict(extra="forbid", title="EventTopic")
 
     event_category: str | None = Field(default=None, min_length=1)
     event_type: str | None = Field(default=None, min_length=1)

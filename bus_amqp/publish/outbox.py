@@ -156,13 +156,14 @@ class Outbox:
             mark = self._accepted
             while self._events and self._settled_through < mark:
                 remaining = deadline - time.monotonic()
-                if remaining <= 0:
+                if remaining <= 0 or self._closed:
                     return self._events
                 self._settled.wait(remaining)
         return 0
 
     def close(self) -> None:
-        """Accept nothing more; callers that wait for room get ``BusClosedError``."""
+        """Accept nothing more; callers that wait for room get ``BusClosedError``, those of flush their count."""
         with self._room:
             self._closed = True
             self._room.notify_all()
+            self._settled.notify_all()

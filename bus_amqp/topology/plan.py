@@ -87,9 +87,7 @@ def subscription_queue(exchange: str, group: str | None, subscription_id: UUID, 
 def subscription_plan(exchange: str, group: str | None, queue: Queue, binding_keys: Iterable[str]) -> Plan:
     """Return everything that a subscription needs, its dead-letter queue included."""
     dead = names.dead_exchange(exchange)
-    dead_queue = Queue(
-        names.dead_queue(exchange, group), {"x-queue-type": "quorum", "x-delivery-limit": NEVER}
-    )
+    dead_queue = Queue(names.dead_queue(exchange, group), {"x-queue-type": "quorum", "x-delivery-limit": NEVER})
     keys = dict.fromkeys(binding_keys)  # two patterns may share one coarse binding
     return Plan(
         exchanges=(Exchange(exchange, "topic"), Exchange(dead, "direct")),

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import core_schema
+from pydantic_core import core_schema, from_json
 
+from bus_amqp.errors import InvalidArgumentError
 from bus_amqp.event import Event
 from bus_amqp.topic import EventTopic
 
@@ -23,8 +24,7 @@ VERSION = "v1"
 _UUID = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 _AWARE_TIME = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})$"
 _WORD = r"(\*|#|[^*#.]+)"
-# Either no sign at all, or dotted words each of which is a sign or has none (bus_amqp.topic).
-EVENT_TYPE_PATTERN = rf"^([^*#]+|{_WORD}(\.{_WORD})*)$"
+EVENT_TYPE_PATTERN = rf"^{_WORD}(\.{_WORD})*$"  # bus_amqp.topic: a sign stands for a whole word, no word is empty
 
 _EVENT = (
     "Something that happened in the cloud, as the body of an AMQP message. Unknown keys are ignored;"
@@ -67,6 +67,20 @@ def topic_schema() -> dict[str, Any]:
         if choice["type"] == "string":
             choice["pattern"] = EVENT_TYPE_PATTERN
     return {**schema, "additionalProperties": False}
+
+
+def topic_from_json(text: str | bytes) -> EventTopic:
+    """Return the topic that somebody has written down as JSON.  Raises ``InvalidArgumentError``."""
+    try:
+        values = from_json(text)
+    except ValueError as exc:
+        raise InvalidArgumentError(f"topic is not JSON: {exc}") from exc
+    if not isinstance(values, dict):
+        raise InvalidArgumentError(f"topic must be a JSON object, not a {type(values).__name__}")
+    fields = {_wire_name(field): field for field in EventTopic.model_fields}
+    if unknown := values.keys() - fields.keys():
+        raise InvalidArgumentError(f"topic has no key {min(unknown)!r}: use {', '.join(fields)}")
+    return EventTopic(**{fields[name]: value for name, value in values.items()})
 
 
 def schemas() -> dict[str, str]:
