@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from bus_amqp.errors import InvalidArgumentError
 from bus_amqp.event import Event
@@ -18,15 +18,13 @@ from bus_amqp.event import Event
 _FIELDS = ("event_category", "resource_type", "resource_uuid", "event_source")
 
 
-class EventTopic(BaseModel, frozen=True):
+class EventTopic(BaseModel, frozen=True, extra="forbid", title="EventTopic"):  # as arguments: see Event
     """A filter over five fields; ``None`` means any value, ``""`` an absent one.
 
     ``event_type`` may be a pattern over its dotted words: ``VM.#``, ``*.START``, ``#.DELETE``.
     ``EventTopic()`` is everything.  The constructor raises ``InvalidArgumentError`` (also a ``ValueError``)
     that names the field, for a malformed pattern and for what is no string.
     """
-
-    model_config = ConfigDict(extra="forbid", title="EventTopic")
 
     event_category: str | None = Field(default=None, min_length=1)
     event_type: str | None = Field(default=None, min_length=1)
