@@ -12,7 +12,7 @@ from uuid import UUID
 
 from bus_amqp.bus import EventBus
 from bus_amqp.consume.handling import current_event, current_subscription
-from bus_amqp.engine.lifetime import close_at_exit, wait_for_signal
+from bus_amqp.engine.lifetime import FAREWELL_SECONDS, close_at_exit, wait_for_signal
 from bus_amqp.engine.options import checked_options
 from bus_amqp.engine.subscriptions import Subscriptions
 from bus_amqp.errors import BusClosedError, DeadlineExceededError, UndeliveredError
@@ -50,6 +50,8 @@ class BrokeredBus(EventBus):
     def __init__(self, connectors: Sequence[Connector], settings: Settings, *, release: Callable[[], None]) -> None:
         self._settings = settings
         self._release = release  # gives back what the connectors hold, after the last connection is closed
+        self._publish_timeout_seconds = settings.publisher.publish_timeout_seconds
+        self._max_event_bytes = settings.publisher.max_event_bytes
         self._outbox = Outbox(settings.publisher.outbox_events, settings.publisher.outbox_bytes)
         self._callbacks = Caller("bus-callback")
         self._run_callback = self._callbacks.call  # bound once, not once per receipt
@@ -90,7 +92,7 @@ class BrokeredBus(EventBus):
 
     def publish(self, event: Event, *, mandatory: bool = False) -> Receipt:
         entry = self._entry(event, mandatory=mandatory)
-        if self._outbox.put(entry, self._settings.publisher.publish_timeout_seconds):
+        if self._outbox.put(entry, self._publish_timeout_seconds):
             self._publish_loop.wake()
         return entry.receipt
 
@@ -98,7 +100,7 @@ class BrokeredBus(EventBus):
         entries = [self._entry(event, mandatory=mandatory) for event in events]
         if not entries and self._closed.is_set():
             raise BusClosedError("the bus is closed: nothing can be published any more")
-        if entries and self._outbox.put_many(entries, self._settings.publisher.publish_timeout_seconds):
+        if entries and self._outbox.put_many(entries, self._publish_timeout_seconds):
             self._publish_loop.wake()
         return [entry.receipt for entry in entries]
 
@@ -108,7 +110,7 @@ class BrokeredBus(EventBus):
         cause = current_event.get()
         if cause is not None and isinstance(event, Event):
             event = _caused_by(event, cause)
-        message = encode(event, max_event_bytes=self._settings.publisher.max_event_bytes)
+        message = encode(event, max_event_bytes=self._max_event_bytes)
         message.mandatory = mandatory
         return Entry(message, Receipt(self._run_callback))
 
@@ -244,12 +246,12 @@ class BrokeredBus(EventBus):
             if not self._publish_loop.join(deadline - time.monotonic()):
                 reason = self._why_not_sent()  # now: the state of an ended loop says nothing
                 self._publish_loop.stop(at_once=True)
-                self._publish_loop.join(self._settings.connection.connect_timeout_seconds)
+                self._publish_loop.join(self._settings.connection.connect_timeout_seconds + FAREWELL_SECONDS)
             self._outbox.close()
             count = self._publisher.fail_all(BusClosedError("the bus was closed before this event could be sent"))
         finally:
             self._closed.set()
-            self._control.close(self._settings.connection.connect_timeout_seconds)
+            self._control.close(self._settings.connection.connect_timeout_seconds + FAREWELL_SECONDS)
             self._async_loop.close(1.0)
             self._callbacks.close(1.0)
             self._release()

@@ -39,9 +39,9 @@ class Outbox:
     def __init__(self, max_events: int, max_bytes: int) -> None:
         self._max_events = max_events
         self._max_bytes = max_bytes
-        lock = threading.Lock()  # guards everything below; never held while calling out
-        self._room = threading.Condition(lock)  # callers that found it full
-        self._settled = threading.Condition(lock)  # callers of flush
+        self._lock = threading.Lock()  # guards everything below; never held while calling out
+        self._room = threading.Condition(self._lock)  # callers that found it full
+        self._settled = threading.Condition(self._lock)  # callers of flush
         self._waiting: deque[Entry] = deque()  # accepted, not with the publisher
         self._events = 0  # accepted and not done, wherever they are
         self._bytes = 0
@@ -74,7 +74,7 @@ class Outbox:
 
         Raises ``OutboxFullError`` if there is no room within the timeout, ``BusClosedError``.
         """
-        with self._room:
+        with self._lock:
             if self._events >= self._max_events or self._bytes + entry.size_bytes > self._max_bytes or self._closed:
                 self._wait_for_room(1, entry.size_bytes, timeout_seconds)
             return self._append(entry)
@@ -88,7 +88,7 @@ class Outbox:
                 f"({self._max_events} events, {self._max_bytes} bytes): publish them in parts"
             )
         is_wake_needed = False
-        with self._room:
+        with self._lock:
             self._wait_for_room(len(entries), size_bytes, timeout_seconds)
             for entry in entries:
                 is_wake_needed |= self._append(entry)
@@ -96,7 +96,7 @@ class Outbox:
 
     def put_copy(self, entry: Entry) -> bool:
         """Accept a copy of a delivery whatever the bound says: prefetch bounds those, and waiting could deadlock."""
-        with self._room:
+        with self._lock:
             return self._append(entry)
 
     def _append(self, entry: Entry) -> bool:
@@ -127,7 +127,7 @@ class Outbox:
 
     def take(self, max_events: int) -> list[Entry]:
         """Hand out the oldest entries.  Publisher thread only; nothing there: the next ``put`` asks for a wake."""
-        with self._room:
+        with self._lock:
             waiting = self._waiting
             if not waiting:
                 self._taker_idle = True
@@ -136,12 +136,12 @@ class Outbox:
 
     def restore(self, entries: Sequence[Entry]) -> None:
         """Put entries back in front, in order of acceptance: they were sent and not confirmed."""
-        with self._room:
+        with self._lock:
             self._waiting.extendleft(reversed(entries))
 
     def done(self, events: int, size_bytes: int, settled_through: int) -> None:
         """Free the place of settled entries.  ``settled_through``: no entry up to that number is open."""
-        with self._room:
+        with self._lock:
             self._events -= events
             self._bytes -= size_bytes
             self._settled_through = max(self._settled_through, settled_through)
@@ -152,18 +152,18 @@ class Outbox:
     def wait_settled(self, timeout_seconds: float) -> int:
         """Wait until what is accepted now is done; return how many entries are not."""
         deadline = time.monotonic() + timeout_seconds
-        with self._settled:
+        with self._lock:
             mark = self._accepted
             while self._events and self._settled_through < mark:
                 remaining = deadline - time.monotonic()
                 if remaining <= 0 or self._closed:
-                    return self._events
+                    return min(self._events, mark - self._settled_through)
                 self._settled.wait(remaining)
         return 0
 
     def close(self) -> None:
         """Accept nothing more; callers that wait for room get ``BusClosedError``, those of flush their count."""
-        with self._room:
+        with self._lock:
             self._closed = True
             self._room.notify_all()
             self._settled.notify_all()

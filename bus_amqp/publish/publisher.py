@@ -196,4 +196,7 @@ class Publisher:
         entries = self._outbox.take(self._outbox.open_events)
         for entry in entries:
             entry.receipt.settle(error)
+        self.counts.failed += len(entries)
+        if entries:
+            self._outbox.done(len(entries), sum(entry.size_bytes for entry in entries), entries[-1].number)
         return len(entries)

@@ -17,6 +17,7 @@ from bus_amqp.wire.routing_key import routing_key
 _JSON_TYPES = frozenset({"", "application/json", "application/json; charset=utf-8", "text/plain", "text/json"})
 _ID_NAMESPACE = UUID("8a9d3a5e-6f0b-5c7e-9a51-7c0a4f1f5b21")  # of ids made from foreign message ids; never change
 _WIRE_NAMES = {name: field.alias or name for name, field in Event.model_fields.items()}
+_ID_MARK, _ID_CHARACTERS = b'"eventId":"', 36
 _to_json = Event.__pydantic_serializer__.to_json
 _from_json = Event.__pydantic_validator__.validate_json
 
@@ -37,14 +38,16 @@ def encode(event: Event, *, max_event_bytes: int) -> Message:
             f"event has {len(body)} bytes, max_event_bytes is {max_event_bytes}: "
             "shorten description or details, or publish a reference to the data"
         )
+    # The id stands in the body as text already, and in no string before it: there the quotes are escaped.
+    at = body.index(_ID_MARK) + len(_ID_MARK)
     return Message(
         routing_key(event),
         body,
-        message_id=str(event.event_id),
-        timestamp=max(0, int(event.event_time.timestamp())),  # unsigned in AMQP; the body has the time in any case
+        body[at : at + _ID_CHARACTERS].decode(),
+        max(0, int(event.event_time.timestamp())),  # unsigned in AMQP; the body has the time in any case
         # AMQP short strings: what does not fit is in the body anyway.
-        type=_short(event.event_type),
-        app_id=_short(event.event_source),
+        _short(event.event_type),
+        _short(event.event_source),
     )
 
 
@@ -57,7 +60,7 @@ def decode(delivery: Delivery, *, received: datetime | None = None) -> Event:
     body = delivery.body
     if body is None:
         raise UndecodableError(f"message has {delivery.body_bytes} bytes: over max_event_bytes", reason="too-large")
-    if delivery.content_type not in _JSON_TYPES:
+    if delivery.content_type not in _JSON_TYPES and not _is_json(delivery.content_type):
         raise UndecodableError(f"content type {delivery.content_type!r} is not JSON", reason="content-type")
     try:
         event: Event = _from_json(body, by_alias=True, by_name=False, extra="ignore")
@@ -76,6 +79,13 @@ def decode(delivery: Delivery, *, received: datetime | None = None) -> Event:
     if "event_id" in given and "event_time" in given:
         return event
     return _with_envelope(event, given, delivery.properties, received)
+
+
+def _is_json(content_type: str) -> bool:
+    """Return whether a content type in somebody else's spelling is JSON in UTF-8."""
+    kind, _, parameters = content_type.lower().partition(";")
+    charset = parameters.replace(" ", "").replace('"', "")
+    return kind.strip() in _JSON_TYPES and charset in ("", "charset=utf-8", "charset=utf8", "charset=us-ascii")
 
 
 def _given_fields(event: Event, body: bytes) -> set[str]:

@@ -28,11 +28,11 @@ class Message:
         self,
         routing_key: str,
         body: bytes,
-        *,
         message_id: str = "",
         timestamp: int = 0,
         type: str = "",  # noqa: A002 -- AMQP's name of the property
         app_id: str = "",
+        *,
         content_type: str = JSON_CONTENT_TYPE,
         headers: Mapping[str, HeaderValue] | None = None,
         exchange: str | None = None,

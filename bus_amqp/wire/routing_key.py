@@ -25,7 +25,6 @@ def _percent(match: re.Match[str]) -> str:
     return "%2E" if sign == "." else quote(sign, safe="")
 
 
-@lru_cache(maxsize=4096)
 def type_word(value: str) -> str:
     """Return ``event_type`` as one word: ``VM.START`` becomes ``VM-START``, as people who bind by hand know it."""
     word = _SPECIAL.sub(_percent, value).replace("-", "%2D").replace(".", "-")
@@ -39,18 +38,20 @@ def plain_word(value: str) -> str:
     return _SPECIAL_OR_DOT.sub(_percent, value) if _SPECIAL_OR_DOT.search(value) else value
 
 
-_cached_word = lru_cache(maxsize=4096)(plain_word)  # for fields of few values; a uuid would only evict them
+@lru_cache(maxsize=4096)  # few combinations; the uuid, which would evict them all, is not among them
+def _around_uuid(category: str, event_type: str, resource_type: str, source: str) -> tuple[str, str]:
+    before = f"{plain_word(category)}.{type_word(event_type)}.{plain_word(resource_type)}."
+    return before, f".{plain_word(source)}"
 
 
 def routing_key(event: Event) -> str:
     """Return ``category.type.resourceType.uuid.source``.  Raises ``RoutingKeyTooLongError``."""
-    key = (
-        f"{_cached_word(event.event_category)}.{type_word(event.event_type)}.{_cached_word(event.resource_type)}"
-        f".{plain_word(event.resource_uuid)}.{_cached_word(event.event_source)}"
-    )
-    # Most keys are short ASCII: the exact count is needed only where the characters may not fit.
-    if len(key) > MAX_KEY_BYTES // 4 and len(key.encode()) > MAX_KEY_BYTES:
-        raise _too_long(event, len(key.encode()))
+    before, after = _around_uuid(event.event_category, event.event_type, event.resource_type, event.event_source)
+    key = before + plain_word(event.resource_uuid) + after
+    if len(key) > MAX_KEY_BYTES or not key.isascii():
+        size_bytes = len(key.encode())
+        if size_bytes > MAX_KEY_BYTES:
+            raise _too_long(event, size_bytes)
     return key
 
 
