@@ -81,6 +81,7 @@ class Consumer:
         if consumption.dispatcher.is_closed:
             return  # unsubscribed meanwhile: its Detach has come, or will, and nobody would end it again
         self._consumptions[consumption.subscription_id] = consumption
+        gap = consumption.unreported_gap = letter.gap or consumption.unreported_gap
         if consumption.channel is not None or self._connection is None:
             return
         try:
@@ -91,11 +92,11 @@ class Consumer:
             self._failed(consumption, exc)
             return
         self._by_channel[id(channel)] = consumption
-        consumption.began(channel, letter.gap)
-        if letter.gap is not None:
+        consumption.began(channel, gap)
+        if gap is not None:
             logger.warning(
                 "%s had no queue from %s to %s: events of that time have not reached it",
-                consumption.queue, letter.gap.since, letter.gap.until,
+                consumption.queue, gap.since, gap.until,
             )  # fmt: skip
         if not consumption.attached.done():
             consumption.attached.set_result(None)
@@ -167,7 +168,7 @@ class Consumer:
             if isinstance(letter, Detach):
                 self._detach(letter.consumption)
             elif isinstance(letter, Attach) and not letter.consumption.dispatcher.is_closed:
-                self._consumptions[letter.consumption.subscription_id] = letter.consumption  # once connected
+                self._attach(letter)  # notes it: it is consuming once there is a connection
 
     def lost(self) -> None:
         """Note that nothing consumes any more; every session ends."""

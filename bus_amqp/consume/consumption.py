@@ -90,6 +90,7 @@ class Consumption:
         self.delivered = 0
         self.reason = "not consuming yet"
         self.gaps: tuple[Gap, ...] = ()
+        self.unreported_gap: Gap | None = None  # of a repair that ended before it was consuming
         self.lost_at: float | None = None  # epoch seconds
         self._post = post
         self._republish = republish
@@ -123,6 +124,7 @@ class Consumption:
         self.retry_at = None
         self.reason = ""
         self.lost_at = None
+        self.unreported_gap = None
         self.backoff.reset()
         if gap is not None:
             self.gaps = (*self.gaps[-9:], gap)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from bus_amqp.bus import EventBus
 from bus_amqp.engine.brokered_bus import BrokeredBus
 from bus_amqp.errors import SettingsError
-from bus_amqp.settings import Settings, load_settings, require_url, without_password
+from bus_amqp.settings import Settings, load_settings, require_url, url_with_password, without_password
 from bus_amqp.transport.base import Connector
 
 
@@ -35,12 +37,17 @@ def connect(
     settings = settings or load_settings()
     if exchange is not None:
         settings = settings.model_copy(update={"exchange": exchange})
-    urls = [url] if isinstance(url, str) else list(url) if url else [require_url(settings)]
+    urls = [url] if isinstance(url, str) else list(url) if url else _split(require_url(settings))
     name = client_name or f"{Path(sys.argv[0]).name or 'python'}@{socket.gethostname()}:{os.getpid()}"
     connectors, release = _connectors(urls, settings, name)
     bus = BrokeredBus(connectors, settings, release=release)
     bus.start(timeout_seconds=settings.connection.connect_timeout_seconds, require_broker=require_broker)
     return bus
+
+
+def _split(url: str) -> list[str]:
+    """Return the urls of a setting, which names the nodes of a cluster with commas between them."""
+    return re.split(r",(?=amqps?://)", url)
 
 
 def _connectors(urls: Sequence[str], settings: Settings, name: str) -> tuple[list[Connector], Callable[[], None]]:
@@ -66,6 +73,7 @@ def _connectors(urls: Sequence[str], settings: Settings, name: str) -> tuple[lis
                 client_name=name,
                 max_body_bytes=settings.publisher.max_event_bytes,
                 exchange=settings.exchange,
+                current_url=partial(url_with_password, url, settings),
             )
             for url in urls
         ]

@@ -21,6 +21,7 @@ from bus_amqp.consume.dead_letter import DeadLetterAddress
 from bus_amqp.consume.dispatcher import Dispatcher
 from bus_amqp.consume.handling import Handling, current_subscription
 from bus_amqp.consume.workers import AsyncWorkers, ThreadWorkers, Workers
+from bus_amqp.engine.lifetime import FAREWELL_SECONDS
 from bus_amqp.errors import (
     BusClosedError,
     ConnectionLostError,
@@ -244,7 +245,7 @@ class Subscriptions:
             self._loop.stop(at_once=bool(late))
             if not self._loop.join(deadline - time.monotonic()):
                 self._loop.stop(at_once=True)
-                self._loop.join(self._settings.connection.connect_timeout_seconds)
+                self._loop.join(self._settings.connection.connect_timeout_seconds + FAREWELL_SECONDS)
         return late
 
     def health(self) -> tuple[SubscriptionHealth, ...]:

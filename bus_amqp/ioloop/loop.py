@@ -7,6 +7,7 @@ The reconnect loop of the bus, written once.  What is done with the connection i
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from bus_amqp.transport.signals import Blocked, Signal, Unblocked
 
 logger = logging.getLogger("bus_amqp.connection")
 
+SETTLED_SECONDS = 2.0  # a connection that has lived so long ends a row of failures
 REFUSED_PAUSE_SECONDS = 5.0  # a wrong password does not become right in 100 ms, and brokers throttle bad logins
 
 
@@ -54,6 +56,7 @@ class Loop:
         self._connectors = connectors
         self._next_connector = 0  # loop thread only
         self._backoff = backoff()  # loop thread only
+        self._opened_at = math.inf  # loop thread only; monotonic
         self._client: LoopClient | None = None
         self._connection: Connection | None = None  # written by the loop thread, read by wake()
         self._thread: threading.Thread | None = None
@@ -169,8 +172,10 @@ class Loop:
             raise
         finally:
             self._connection = None
-            client.lost()
-            connection.close()
+            try:
+                client.lost()
+            finally:
+                connection.close()
 
     def _watch(self, signals: Sequence[Signal]) -> None:
         for signal in signals:
@@ -182,7 +187,7 @@ class Loop:
                 logger.info("%s: the broker takes publishes again", self._role)
 
     def _opened(self, connection: Connection) -> None:
-        self._backoff.reset()
+        self._opened_at = time.monotonic()
         logger.info("%s: connected to %s", self._role, connection.broker)
         with self._changed:
             self._connects += 1
@@ -193,6 +198,9 @@ class Loop:
     def _failed(self, error: TransportError) -> float:
         """Note why there is no connection; return how many seconds to wait before the next try."""
         is_refused = isinstance(error, BrokerRefusedError)
+        if time.monotonic() - self._opened_at > SETTLED_SECONDS:
+            self._backoff.reset()  # not before: a broker that takes connections and drops them would be flooded
+        self._opened_at = math.inf
         if self._state in (BusState.OPEN, BusState.BLOCKED) or is_refused:  # one line for each outage, not each try
             logger.warning("%s: %s; trying again", self._role, error)
         with self._changed:

@@ -48,8 +48,7 @@ def parse_address(url: str) -> Address:
     except ValueError:
         # Not chained: urllib quotes what it took for the port, which may be half a password.
         raise SettingsError(
-            "the broker's url has an invalid host or port (1 to 65535); "
-            "percent-encode / : @ # ? in user and password"
+            "the broker's url has an invalid host or port (1 to 65535); percent-encode / : @ # ? in user and password"
         ) from None
     if not parts.hostname:
         raise SettingsError("the broker's url names no host: amqp://user:password@host:port/vhost")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from amqp.exceptions import ChannelError
 
-from bus_amqp.errors import ConnectionLostError, InvalidArgumentError
+from bus_amqp.errors import AccessRefusedError, ConnectionLostError, InvalidArgumentError, SettingsError
 from bus_amqp.settings import ConnectionSettings
 from bus_amqp.topology.plan import Plan
 from bus_amqp.transport.amqp import declare
@@ -43,12 +43,15 @@ class AmqpConnector:
     """Knows one broker node and how to get in.  Immutable; may be used from any thread.
 
     ``exchange``: where messages go that name none.  Larger bodies than ``max_body_bytes`` are not delivered.
+    ``current_url``: asked at each connect for the url with the password of now.
     """
 
     def __init__(
-        self, url: str, settings: ConnectionSettings, *, client_name: str, max_body_bytes: int, exchange: str
-    ) -> None:
+        self, url: str, settings: ConnectionSettings, *, client_name: str, max_body_bytes: int, exchange: str,
+        current_url: Callable[[], str] | None = None,
+    ) -> None:  # fmt: skip
         self._address = parse_address(url)
+        self._current_url = current_url  # None: ``url`` holds for ever
         self._settings = settings
         self._client_name = client_name
         self._max_body_bytes = max_body_bytes
@@ -67,21 +70,29 @@ class AmqpConnector:
 
         Raises ``ConnectionLostError``, ``AccessRefusedError``, ``BrokerRefusedError`` (a certificate).
         """
-        settings = self._settings
+        settings, address = self._settings, self._now()
         link = Link(FrameParser(self._max_body_bytes, is_native=settings.use_bulk_frames))
         link.deadline = time.monotonic() + settings.connect_timeout_seconds
         inbox = Inbox()
         try:
-            driver = open_driver(self._address, settings, f"{self._client_name}:{role}", link, inbox)
+            driver = open_driver(address, settings, f"{self._client_name}:{role}", link, inbox)
         except (*FOREIGN, ConnectionLostError) as exc:
             link.close()
-            raise translate_connecting(exc, self._address) from exc
+            raise translate_connecting(exc, address) from exc
         except BaseException:
             link.close()
             raise
         return AmqpConnection(
-            driver, inbox, self._address, settings, max_body_bytes=self._max_body_bytes, exchange=self._exchange
+            driver, inbox, address, settings, max_body_bytes=self._max_body_bytes, exchange=self._exchange
         )
+
+    def _now(self) -> Address:
+        if self._current_url is None:
+            return self._address
+        try:
+            return parse_address(self._current_url())
+        except SettingsError as exc:  # a password file that is gone: the operator's move, and tried again
+            raise AccessRefusedError(f"{self._address}: {exc}") from exc
 
 
 class AmqpConnection:

@@ -78,9 +78,7 @@ class Inbox:
         """Take a message that no queue wanted."""
         channel = self._publishers.get(item.channel)
         if channel is not None:
-            self._signals.append(
-                Returned(channel, item.exchange, item.routing_key, item.message_id, item.reason)
-            )
+            self._signals.append(Returned(channel, item.exchange, item.routing_key, item.message_id, item.reason))
 
     def cancel(self, number: int) -> None:
         """Note that the broker ended the consumer of a channel."""
