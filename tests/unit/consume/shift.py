@@ -1,0 +1,61 @@
+"""Workers on a dispatcher, where the test is the consumer thread."""
+
+import time
+from typing import Any
+
+from bus_amqp.consume.dead_letter import DeadLetter
+from bus_amqp.consume.dispatcher import Dispatcher
+from bus_amqp.consume.handling import Handling
+from bus_amqp.consume.workers import AsyncWorkers, ThreadWorkers, Workers
+from bus_amqp.ioloop.service import AsyncLoop
+from bus_amqp.topic import EventTopic
+from bus_amqp.wire.codec import encode
+from bus_amqp.wire.message import Delivery
+from tests.unit.fakes import WAIT_SECONDS, FakeDelivery, a_subscription_id, an_event
+
+
+class NotingSettler:
+    """Writes down outcomes; lists are appended to by several workers, which ``list`` allows."""
+
+    def __init__(self) -> None:
+        self.accepted: list[tuple[int, list[int]]] = []
+        self.dead: list[tuple[int, int, DeadLetter]] = []
+
+    def accept(self, session: int, tags: list[int]) -> None:
+        self.accepted.append((session, list(tags)))
+
+    def dead_letter(self, session: int, delivery: Delivery, letter: DeadLetter) -> None:
+        self.dead.append((session, delivery.tag, letter))
+
+    @property
+    def tags(self) -> list[int]:
+        return [tag for _, tags in self.accepted for tag in tags]
+
+
+class Shift:
+    """Workers on a dispatcher; the test is the consumer thread."""
+
+    def __init__(self, handler: Any, workers: int, async_loop: AsyncLoop | None) -> None:
+        self.subscription_id = a_subscription_id()
+        self.dispatcher = Dispatcher(is_keyed=workers > 1)
+        self.settler = NotingSettler()
+        handling = Handling((EventTopic(event_type="VM.#"),), handler, "Unit.on_event")
+        self.workers: Workers
+        if async_loop is None:
+            self.workers = ThreadWorkers(self.subscription_id, workers, self.dispatcher, handling, self.settler)
+        else:
+            self.workers = AsyncWorkers(
+                self.subscription_id, workers, self.dispatcher, handling, self.settler, async_loop
+            )
+        self.workers.start()
+
+    def deliver(self, *resources: int, first_tag: int = 1, event_type: str = "VM.START") -> None:
+        deliveries = []
+        for tag, resource in enumerate(resources, first_tag):
+            message = encode(an_event(resource, event_type=event_type, description=str(tag)), max_event_bytes=10_000)
+            deliveries.append(FakeDelivery(tag, message.body, routing_key=message.routing_key))
+        self.dispatcher.submit(deliveries)
+
+    def end(self) -> bool:
+        self.dispatcher.close(lambda: None)
+        return self.workers.join(time.monotonic() + WAIT_SECONDS)

@@ -1,0 +1,126 @@
+"""``bus_amqp.consume.consumer``: subscriptions on one connection, without any thread."""
+
+import pytest
+
+from bus_amqp.consume.consumer import IDLE_SECONDS
+from bus_amqp.consume.consumption import Attach, Detach, Settled
+from bus_amqp.errors import (
+    AccessRefusedError,
+    ChannelLostError,
+    NotFoundOnBrokerError,
+    TransportError,
+)
+from bus_amqp.transport.signals import Cancelled, Deliveries
+from tests.unit.consume.desk import Desk, channel_of
+from tests.unit.fakes import FakeDelivery
+
+
+def test_attaching_consumes_and_says_so(desk: Desk) -> None:
+    """P6: ``subscribe`` returns once the queue is consuming."""
+    consumption = desk.attached()
+
+    [channel] = desk.connection.consume_channels
+    assert (channel.queue, channel.prefetch) == ("bus.events.billing", 8)
+    assert consumption.attached.result(0) is None
+    assert consumption.health().is_consuming
+    assert desk.wakes == 1
+    assert desk.consumer.prepare() == IDLE_SECONDS
+
+
+@pytest.mark.parametrize(
+    "error", [AccessRefusedError("no right"), NotFoundOnBrokerError("no queue"), ChannelLostError("x")]
+)
+def test_a_first_attach_that_is_refused_is_told_and_forgotten(error: TransportError, desk: Desk) -> None:
+    """P6: ``subscribe`` raises what the broker said, and nothing goes on behind its back."""
+    desk.connection.consume_error = error
+    consumption = desk.consumption()
+
+    desk.consumer.post(Attach(consumption))
+    desk.consumer.prepare()
+
+    assert consumption.attached.exception(0) is error
+    assert desk.consumer.is_finished()
+    assert desk.consumer.prepare() == IDLE_SECONDS
+    assert desk.restored == []
+
+
+def test_deliveries_go_to_the_dispatcher_of_their_channel(desk: Desk) -> None:
+    """Two subscriptions on one connection are two queues."""
+    billing, workflow = desk.attached("billing"), desk.attached("workflow")
+
+    desk.deliver(billing, 1, 2)
+    desk.deliver(workflow, 1)
+
+    assert (billing.dispatcher.waiting, workflow.dispatcher.waiting) == (2, 1)
+    assert (billing.delivered, workflow.delivered) == (2, 1)
+
+
+def test_settlements_of_one_turn_go_out_in_one_write(desk: Desk) -> None:
+    """Speed: a hundred letters are one acknowledgement for each subscription."""
+    billing, workflow = desk.attached("billing"), desk.attached("workflow")
+
+    billing.accept(0, [1])
+    workflow.accept(0, [1])
+    billing.accept(0, [2, 3])
+    desk.consumer.post(Settled(billing, 0, [], [4]))
+    desk.consumer.prepare()
+
+    assert (channel_of(billing).accepted, channel_of(billing).discarded) == ([1, 2, 3], [4])
+    assert channel_of(workflow).accepted == [1]
+
+
+def test_a_settlement_of_an_older_session_is_dropped(desk: Desk) -> None:
+    """P2, P3: tag 1 of the new channel is another message; acknowledged by mistake it would be lost."""
+    consumption = desk.attached()
+    old = consumption.dispatcher.session
+    desk.consumer.lost()
+    desk.connect()
+    desk.consumer.post(Attach(consumption))
+    desk.consumer.prepare()
+
+    consumption.accept(old, [1])
+    consumption.accept(consumption.dispatcher.session, [2])
+    desk.consumer.prepare()
+
+    assert channel_of(consumption).accepted == [2]
+
+
+def test_detaching_settles_closes_and_forgets(desk: Desk) -> None:
+    """P6, P8: what was handled is acknowledged before the channel gives the rest back."""
+    consumption = desk.attached()
+    channel = channel_of(consumption)
+
+    consumption.accept(0, [1, 2])
+    desk.consumer.post(Detach(consumption))
+    desk.consumer.prepare()
+
+    assert channel.accepted == [1, 2]
+    assert channel.is_closed
+    assert consumption.detached.result(0) is None
+    assert desk.consumer.is_finished()
+    desk.consumer.handle([Deliveries(channel, [FakeDelivery(3)]), Cancelled(channel)])
+    assert desk.restored == []
+
+
+def test_attaching_twice_consumes_once(desk: Desk) -> None:
+    """Two answers to two restores must not make two consumers of one subscription."""
+    consumption = desk.attached()
+
+    desk.consumer.post(Attach(consumption))
+    desk.consumer.prepare()
+
+    assert len(desk.connection.consume_channels) == 1
+
+
+def test_it_is_finished_when_every_subscription_is_detached(desk: Desk) -> None:
+    """P8: the loop ends after the last channel is closed, and not before."""
+    first, second = desk.attached("first"), desk.attached("second")
+
+    desk.consumer.post(Detach(first))
+    desk.consumer.prepare()
+    assert not desk.consumer.is_finished()
+    desk.consumer.post(Detach(second))
+    desk.consumer.prepare()
+
+    assert desk.consumer.is_finished()
+    assert "0 of 0" in repr(desk.consumer)

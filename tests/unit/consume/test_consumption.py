@@ -1,0 +1,165 @@
+"""``bus_amqp.consume.consumption``: one subscription between its workers and its channel."""
+
+from collections.abc import Callable
+
+import pytest
+
+from bus_amqp.consume.consumption import Consumption, Letter, RestoreFailed, Settled, earliest
+from bus_amqp.consume.dead_letter import REASON, DeadLetter, DeadLetterAddress
+from bus_amqp.consume.dispatcher import Dispatcher
+from bus_amqp.health import Gap
+from bus_amqp.topology.plan import Plan
+from bus_amqp.wire.message import Message
+from tests.unit.fakes import FakeConsumeChannel, FakeDelivery, a_subscription_id, an_event
+
+LETTER = DeadLetter("exception", "boom")
+
+
+class Desk:
+    """A consumption whose letters and copies are written down."""
+
+    def __init__(self) -> None:
+        self.letters: list[Letter] = []
+        self.copies: list[tuple[Message, Callable[[bool], None]]] = []
+        self.consumption = Consumption(
+            a_subscription_id(),
+            queue="bus.events.billing",
+            plan=Plan(),
+            prefetch=8,
+            dispatcher=Dispatcher(is_keyed=True),
+            address=DeadLetterAddress("bus.events.dead", "billing", "bus.events.billing", subscriber="unit"),
+            post=self.letters.append,
+            republish=lambda message, on_done: self.copies.append((message, on_done)),
+        )
+        self.channel = FakeConsumeChannel("bus.events.billing", 8)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def test_what_a_worker_has_handled_is_posted_with_its_session(desk: Desk) -> None:
+    """A worker never touches the channel: the consumer thread owns it."""
+    desk.consumption.accept(3, [1, 2])
+
+    assert desk.letters == [Settled(desk.consumption, 3, [1, 2], [])]
+
+
+def test_a_dead_letter_is_acknowledged_only_when_its_copy_is_stored(desk: Desk) -> None:
+    """P5: acknowledged earlier, a crash between the two would lose the event."""
+    desk.consumption.dead_letter(3, FakeDelivery(7, b"body"), LETTER)
+
+    [(message, on_done)] = desk.copies
+    assert message.headers is not None
+    assert message.headers[REASON] == "exception"
+    assert desk.letters == []
+    on_done(True)
+    assert desk.letters == [Settled(desk.consumption, 3, [7], [])]
+
+
+def test_a_copy_that_is_not_stored_leaves_the_original_and_has_the_queues_restored(desk: Desk) -> None:
+    """P5, P7: somebody deleted the dead-letter queue; the broker keeps the event until it is back."""
+    desk.consumption.dead_letter(3, FakeDelivery(7, b"body"), LETTER)
+
+    desk.copies[0][1](False)
+
+    [letter] = desk.letters
+    assert isinstance(letter, RestoreFailed)
+    assert "dead-letter queue" in str(letter.error)
+
+
+def test_a_body_that_was_discarded_is_dead_lettered_by_the_broker(desk: Desk) -> None:
+    """P5: five megabytes that nobody holds cannot be copied; the queue's own dead-lettering moves the whole."""
+    desk.consumption.dead_letter(3, FakeDelivery(7, None, body_bytes=5_000_000), DeadLetter("too-large", "too large"))
+
+    assert desk.copies == []
+    assert desk.letters == [Settled(desk.consumption, 3, [], [7])]
+
+
+def test_settlements_gather_and_go_out_together(desk: Desk) -> None:
+    """One acknowledgement for many deliveries; each exactly once."""
+    desk.consumption.began(desk.channel, None)
+    desk.consumption.accepted += [1, 2, 3]
+    desk.consumption.discarded += [4]
+
+    desk.consumption.settle()
+    desk.consumption.settle()
+
+    assert (desk.channel.accepted, desk.channel.discarded) == ([1, 2, 3], [4])
+
+
+def test_the_end_of_a_channel_ends_its_session_and_its_settlements(desk: Desk) -> None:
+    """Tags of a channel that is gone mean other messages, or nobody's, on the next one."""
+    desk.consumption.began(desk.channel, None)
+    desk.consumption.dispatcher.submit([FakeDelivery(1)])
+    desk.consumption.accepted += [1]
+
+    desk.consumption.ended("connection lost")
+    fresh = FakeConsumeChannel("bus.events.billing", 8)
+    desk.consumption.began(fresh, None)
+    desk.consumption.settle()
+
+    assert desk.consumption.dispatcher.session == 1
+    assert desk.consumption.dispatcher.waiting == 0
+    assert (desk.channel.accepted, fresh.accepted) == ([], [])
+
+
+def test_settling_without_a_channel_does_nothing(desk: Desk) -> None:
+    """The connection may be lost between a handler's end and its acknowledgement."""
+    desk.consumption.accepted += [1]
+
+    desk.consumption.settle()
+
+    assert desk.consumption.accepted == [1]
+
+
+def test_health_says_consuming_and_why_not(desk: Desk) -> None:
+    """P7: *consuming*, not *TCP is up*."""
+    before = desk.consumption.health()
+    assert (before.is_consuming, before.reason) == (False, "not consuming yet")
+
+    desk.consumption.began(desk.channel, None)
+    desk.consumption.dispatcher.submit([FakeDelivery(1), FakeDelivery(2)])
+    desk.consumption.dispatcher.take_now(1)
+    during = desk.consumption.health()
+    desk.consumption.ended("the queue was deleted")
+    after = desk.consumption.health()
+
+    assert (during.is_consuming, during.running, during.waiting, during.reason) == (True, 1, 1, "")
+    assert (after.is_consuming, after.running, after.waiting, after.reason) == (False, 1, 0, "the queue was deleted")
+    assert during.queue == "bus.events.billing"
+    assert during.subscription_id == desk.consumption.subscription_id
+    assert "the queue was deleted" in repr(desk.consumption)
+
+
+def test_gaps_are_kept_and_bounded(desk: Desk) -> None:
+    """P2: a gap is reported with its times; a queue that is deleted every minute must not fill the memory."""
+    moment = an_event().event_time
+    gaps = [Gap(moment, moment) for _ in range(25)]
+
+    for gap in gaps:
+        desk.consumption.began(desk.channel, gap)
+    desk.consumption.began(desk.channel, None)
+
+    assert desk.consumption.health().gaps == tuple(gaps[-10:])
+    assert desk.consumption.health().gaps[-1] is gaps[-1]
+
+
+def test_the_time_of_the_loss_is_the_first_one(desk: Desk) -> None:
+    """P2: the gap begins when consuming ended, not with the last vain try to restore it."""
+    desk.consumption.began(desk.channel, None)
+    desk.consumption.ended("connection lost")
+    lost_at = desk.consumption.lost_at
+
+    desk.consumption.ended("still lost")
+    assert desk.consumption.lost_at == lost_at
+    desk.consumption.began(desk.channel, None)
+    assert desk.consumption.lost_at is None
+
+
+def test_the_earliest_of_several_moments() -> None:
+    """The loop sleeps until the first retry that is due."""
+    assert earliest([None, 3.0, 2.0, None]) == 2.0
+    assert earliest([None, None]) is None
+    assert earliest([]) is None

@@ -1,0 +1,57 @@
+"""A publisher on a fake connection whose broker is the test."""
+
+from bus_amqp.publish.outbox import Entry, Outbox
+from bus_amqp.publish.publisher import Publisher
+from bus_amqp.topology.plan import Plan, publisher_plan
+from bus_amqp.transport.signals import Confirmed, Rejected, Returned
+from tests.unit.fakes import FakeConnection, FakePublishChannel, an_entry
+
+PLAN = publisher_plan("bus.events")
+
+
+class Desk:
+    """A publisher, its outbox, and what it has sent."""
+
+    def __init__(self, *, window: int = 1000, plan: Plan | None = PLAN) -> None:
+        self.outbox = Outbox(10_000, 10**9)
+        self.failed: list[Entry] = []
+        self.publisher = Publisher(self.outbox, window=window, plan=plan, on_failed=self.failed.append)
+        self.made = 0
+        self.connect()
+
+    def connect(self) -> None:
+        self.connection = FakeConnection()
+        self.publisher.opened(self.connection)
+
+    def reconnect(self) -> None:
+        self.publisher.lost()
+        self.connect()
+
+    @property
+    def channel(self) -> FakePublishChannel:
+        return self.connection.publish_channels[-1]
+
+    @property
+    def sent(self) -> list[int]:
+        """The numbers of the entries that this channel has sent."""
+        return [int(message.routing_key.split(".")[3]) for message in self.channel.sent]
+
+    def put(self, count: int = 1, *, mandatory: bool = False, message_id: str | None = None) -> list[Entry]:
+        entries = []
+        for _ in range(count):
+            self.made += 1
+            entries.append(an_entry(self.made, mandatory=mandatory, message_id=message_id))
+            self.outbox.put(entries[-1], 0)
+        return entries
+
+    def confirm(self, sequence: int, *, multiple: bool = False) -> None:
+        self.publisher.handle([Confirmed(self.channel, sequence, multiple)])
+
+    def reject(self, sequence: int, *, multiple: bool = False) -> None:
+        self.publisher.handle([Rejected(self.channel, sequence, multiple)])
+
+    def give_back(self, entry: Entry) -> None:
+        message = entry.message
+        self.publisher.handle(
+            [Returned(self.channel, "bus.events", message.routing_key, message.message_id, "NO_ROUTE")]
+        )

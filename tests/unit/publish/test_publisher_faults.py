@@ -1,0 +1,253 @@
+"""``bus_amqp.publish.publisher`` when the broker rejects, returns, blocks, closes or goes away."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from bus_amqp.errors import (
+    BusClosedError,
+    ChannelLostError,
+    ConnectionLostError,
+    InvalidArgumentError,
+    UnroutableError,
+)
+from bus_amqp.publish.publisher import IDLE_SECONDS
+from bus_amqp.receipt import ReceiptState
+from bus_amqp.transport.signals import Blocked, ChannelClosed, Confirmed, Unblocked
+from bus_amqp.wire.message import Message
+from tests.unit.publish.desk import Desk
+
+
+def test_unconfirmed_events_are_sent_again_in_order_before_newer_ones() -> None:
+    """P2, P3: a lost connection loses nothing and reorders nothing."""
+    desk = Desk()
+    entries = desk.put(4)
+    desk.publisher.prepare()
+    desk.confirm(2)
+    desk.put(2)
+
+    desk.reconnect()
+    desk.publisher.prepare()
+
+    assert desk.sent == [1, 3, 4, 5, 6]
+    assert desk.publisher.counts.resent == 3
+    desk.confirm(5, multiple=True)
+    assert all(entry.receipt.state is ReceiptState.CONFIRMED for entry in entries)
+    assert desk.publisher.is_finished()
+
+
+def test_without_a_connection_nothing_is_sent_and_nothing_lost() -> None:
+    """P1: the outbox keeps what cannot go."""
+    desk = Desk()
+    desk.publisher.lost()
+    desk.put(2)
+
+    assert desk.publisher.prepare() == IDLE_SECONDS
+    desk.publisher.offline()
+    desk.connect()
+    desk.publisher.prepare()
+
+    assert desk.sent == [1, 2]
+
+
+def test_rejected_events_are_sent_again_once_the_window_is_empty() -> None:
+    """P3: sent again at once, a rejected event would overtake those that are still open."""
+    desk = Desk()
+    desk.put(3)
+    desk.publisher.prepare()
+    desk.reject(1)
+    desk.put(1)
+
+    assert desk.publisher.prepare() == IDLE_SECONDS
+    assert desk.sent == [1, 2, 3]
+    desk.reject(3)
+    desk.confirm(2)
+    assert 0 < desk.publisher.prepare() < 1, "a broker that rejects needs a moment"
+    desk.publisher.prepare()
+
+    assert desk.sent == [1, 2, 3, 1, 3, 4]
+    assert desk.publisher.counts.resent == 2
+
+
+def test_rejected_events_survive_a_lost_connection_in_order() -> None:
+    """Both faults at once: the rejected ones take their places among the unconfirmed."""
+    desk = Desk()
+    desk.put(4)
+    desk.publisher.prepare()
+    desk.reject(3)
+    desk.reject(1)
+    desk.confirm(2)
+
+    desk.reconnect()
+    desk.publisher.prepare()
+
+    assert desk.sent == [1, 3, 4]
+
+
+def test_flush_does_not_count_a_rejected_event_as_settled() -> None:
+    """P2: a nack is no confirm."""
+    desk = Desk()
+    desk.put(2)
+    desk.publisher.prepare()
+
+    desk.reject(1)
+    desk.confirm(2)
+
+    assert desk.outbox.wait_settled(0) == 1
+
+
+def test_a_mandatory_event_that_came_back_fails_when_its_confirm_arrives() -> None:
+    """``mandatory``: the broker confirms an unroutable message too, and means "not stored"."""
+    desk = Desk()
+    returned, stored = desk.put(2, mandatory=True)
+    desk.publisher.prepare()
+
+    desk.give_back(returned)
+    assert not returned.receipt.done()
+    desk.confirm(2, multiple=True)
+
+    assert isinstance(returned.receipt.exception(0), UnroutableError)
+    assert stored.receipt.state is ReceiptState.CONFIRMED
+    assert desk.failed == [returned]
+    assert (desk.publisher.counts.confirmed, desk.publisher.counts.failed) == (1, 1)
+    assert desk.publisher.is_finished()
+
+
+def test_copies_without_an_id_are_not_taken_for_stored_when_one_came_back() -> None:
+    """P5: a dead letter that was stored nowhere must not have its original acknowledged."""
+    desk = Desk()
+    copies = desk.put(2, mandatory=True, message_id="")
+    for copy in copies:
+        copy.message.routing_key = "a.b.c.0.e"
+    desk.publisher.prepare()
+
+    desk.give_back(copies[0])
+    desk.confirm(1)
+    desk.give_back(copies[1])
+    desk.confirm(2)
+
+    assert [isinstance(copy.receipt.exception(0), UnroutableError) for copy in copies] == [True, True]
+
+
+@pytest.mark.parametrize("fault", ["lost", "rejected"])
+def test_what_came_back_once_may_be_stored_the_second_time(fault: str) -> None:
+    """The mark of a return belongs to one sending: after another the queue may be there."""
+    desk = Desk()
+    [entry] = desk.put(mandatory=True)
+    desk.publisher.prepare()
+    desk.give_back(entry)
+    if fault == "lost":
+        desk.reconnect()
+    else:
+        desk.reject(1)
+        desk.publisher.prepare()
+    desk.publisher.prepare()
+
+    desk.confirm(len(desk.channel.sent))
+
+    assert entry.receipt.state is ReceiptState.CONFIRMED
+
+
+def test_a_blocked_broker_is_sent_nothing_until_it_takes_publishes_again() -> None:
+    """P1: an alarm on the broker fills the outbox and nothing else."""
+    desk = Desk()
+    desk.publisher.handle([Blocked("disk")])
+    desk.put()
+
+    assert desk.publisher.prepare() == IDLE_SECONDS
+    assert desk.sent == []
+    desk.publisher.handle([Unblocked()])
+    desk.publisher.prepare()
+
+    assert desk.sent == [1]
+
+
+def test_a_fresh_connection_is_not_blocked() -> None:
+    """The alarm of the old node says nothing about the new one."""
+    desk = Desk()
+    desk.publisher.handle([Blocked("disk")])
+    desk.put()
+
+    desk.reconnect()
+    desk.publisher.prepare()
+
+    assert desk.sent == [1]
+
+
+def test_a_channel_that_the_broker_closed_is_reported_after_its_confirms_are_taken() -> None:
+    """P7: the loop starts afresh; what was confirmed in the same turn is not sent twice."""
+    desk = Desk()
+    first, second = desk.put(2)
+    desk.publisher.prepare()
+
+    with pytest.raises(ChannelLostError, match="precondition"):
+        desk.publisher.handle(
+            [Confirmed(desk.channel, 1, False), ChannelClosed(desk.channel, ChannelLostError("precondition"))]
+        )
+    desk.reconnect()
+    desk.publisher.prepare()
+
+    assert first.receipt.state is ReceiptState.CONFIRMED
+    assert not second.receipt.done()
+    assert desk.sent == [2]
+
+
+def test_a_message_that_cannot_be_written_fails_alone() -> None:
+    """A foreign header in one copy must not keep its whole batch from being sent."""
+    desk = Desk()
+    entries = desk.put(4)
+
+    def check(messages: Sequence[Message]) -> None:
+        if entries[1].message in messages:
+            raise refuse(2)
+
+    desk.channel.on_send = check
+    desk.publisher.prepare()
+
+    assert desk.sent == [1, 3, 4]
+    assert isinstance(entries[1].receipt.exception(0), InvalidArgumentError)
+    assert desk.failed == [entries[1]]
+    desk.confirm(3, multiple=True)
+    assert [entry.receipt.state for entry in entries].count(ReceiptState.CONFIRMED) == 3
+    assert desk.publisher.is_finished()
+    assert desk.outbox.wait_settled(0) == 0
+
+
+def test_losing_the_connection_while_a_batch_is_sent_one_by_one_loses_nothing() -> None:
+    """P2: two faults in one batch; what was not yet registered must go back to the outbox too."""
+    desk = Desk()
+    entries = desk.put(4)
+
+    def fail(messages: Sequence[Message]) -> None:
+        if entries[0].message in messages:
+            raise refuse(1)
+        if entries[2].message in messages:
+            raise ConnectionLostError("cut")
+
+    desk.channel.on_send = fail
+    with pytest.raises(ConnectionLostError):
+        desk.publisher.prepare()
+    desk.reconnect()
+    desk.publisher.prepare()
+
+    assert desk.sent == [2, 3, 4]
+    desk.confirm(3, multiple=True)
+    assert desk.publisher.is_finished()
+
+
+def test_what_is_left_when_the_bus_ends_fails_with_a_number() -> None:
+    """P8: unsent events are an error with their number, and each receipt says so."""
+    desk = Desk()
+    entries = desk.put(3)
+    desk.publisher.prepare()
+    desk.confirm(1)
+    desk.publisher.lost()
+
+    assert desk.publisher.fail_all(BusClosedError("closed")) == 2
+    assert [entry.receipt.state for entry in entries] == [
+        ReceiptState.CONFIRMED, ReceiptState.FAILED, ReceiptState.FAILED,
+    ]  # fmt: skip
+
+
+def refuse(number: int) -> Exception:
+    return InvalidArgumentError(f"{number} cannot be written")

@@ -1,0 +1,95 @@
+"""``bus_amqp.topology.plan``: what should exist on the broker.
+
+The arguments are written out here a second time on purpose: they are for life, and a change must hurt.
+"""
+
+from uuid import UUID
+
+import pytest
+
+from bus_amqp.topology.plan import Binding, Exchange, Plan, publisher_plan, subscription_plan, subscription_queue
+
+ID = UUID(int=7)
+GROUP_ARGUMENTS = {
+    "x-queue-type": "quorum",
+    "x-dead-letter-exchange": "bus.events.dead",
+    "x-dead-letter-routing-key": "billing",
+    "x-dead-letter-strategy": "at-least-once",
+    "x-overflow": "reject-publish",
+    "x-delivery-limit": 20,
+}
+TEMPORARY_ARGUMENTS = {
+    "x-queue-type": "classic",
+    "x-expires": 300_000,
+    "x-single-active-consumer": True,
+    "x-dead-letter-exchange": "bus.events.dead",
+    "x-dead-letter-routing-key": "tmp",
+}
+
+
+def test_a_publisher_needs_the_exchange_and_nothing_else() -> None:
+    """A user who may only publish has no right to more."""
+    assert publisher_plan("bus.events") == Plan(exchanges=(Exchange("bus.events", "topic"),))
+
+
+def test_a_groups_queue_has_the_designs_arguments() -> None:
+    """Design, section 5: another value is refused by the broker on every machine that has the queue."""
+    queue = subscription_queue("bus.events", "billing", ID, ordered=False)
+
+    assert (queue.name, queue.arguments) == ("bus.events.billing", GROUP_ARGUMENTS)
+
+
+def test_an_ordered_groups_queue_has_a_single_active_consumer() -> None:
+    """P3: one process works, the others stand by."""
+    queue = subscription_queue("bus.events", "billing", ID, ordered=True)
+
+    assert queue.arguments == {**GROUP_ARGUMENTS, "x-single-active-consumer": True}
+
+
+def test_a_temporary_queue_is_classic_and_expires() -> None:
+    """A quorum queue with a random name costs the broker an atom for good; a queue that nobody reads must go."""
+    queue = subscription_queue("bus.events", None, ID, ordered=False)
+
+    assert (queue.name, queue.arguments) == (f"bus.events.tmp.{ID}", TEMPORARY_ARGUMENTS)
+
+
+@pytest.mark.parametrize(("group", "key"), [("billing", "billing"), (None, "tmp")])
+def test_a_subscription_comes_with_its_dead_letter_queue(group: str | None, key: str) -> None:
+    """P5: dead letters need somewhere to land before the first of them."""
+    queue = subscription_queue("bus.events", group, ID, ordered=False)
+
+    plan = subscription_plan("bus.events", group, queue, ["*.*.*.*.*"])
+
+    dead, main = plan.queues
+    assert plan.exchanges == (Exchange("bus.events", "topic"), Exchange("bus.events.dead", "direct"))
+    assert (dead.name, dead.arguments) == (
+        f"bus.events.{key}.dead",
+        {"x-queue-type": "quorum", "x-delivery-limit": 2147483647},
+    )
+    assert main is queue
+    assert Binding("bus.events.dead", dead.name, key) in plan.bindings
+    assert Binding("bus.events", queue.name, "*.*.*.*.*") in plan.bindings
+
+
+def test_topics_that_share_a_binding_bind_once_and_in_order() -> None:
+    """Two patterns of types have one coarse binding; the plan is the same however often it is made."""
+    queue = subscription_queue("bus.events", "billing", ID, ordered=False)
+
+    plan = subscription_plan("bus.events", "billing", queue, ["b.*.*.*.*", "a.*.*.*.*", "b.*.*.*.*"])
+
+    assert [binding.key for binding in plan.bindings] == ["billing", "b.*.*.*.*", "a.*.*.*.*"]
+
+
+def test_dead_letters_of_a_queue_reach_the_queue_of_the_plan() -> None:
+    """The queue's own dead-lettering and our copies must end in one place."""
+    for group in ("billing", None):
+        queue = subscription_queue("bus.events", group, ID, ordered=False)
+        plan = subscription_plan("bus.events", group, queue, [])
+
+        assert plan.bindings == (
+            Binding(
+                str(queue.arguments["x-dead-letter-exchange"]),
+                plan.queues[0].name,
+                str(queue.arguments["x-dead-letter-routing-key"]),
+            ),
+        )
