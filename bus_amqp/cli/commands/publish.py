@@ -1,0 +1,173 @@
+"""``bus-amqp publish``: one event from flags, or many from JSON lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated
+
+import typer
+
+from bus_amqp.cli import options, output
+
+if TYPE_CHECKING:
+    from bus_amqp.bus import EventBus
+    from bus_amqp.event import Event
+    from bus_amqp.receipt import Receipt
+
+_IN_FLIGHT = 10_000  # far below the outbox: a fast file waits here for confirms, and is never refused
+
+
+def publish(
+    file: Annotated[
+        str | None, typer.Argument(metavar="[FILE]", help="JSON lines, as `tail --json` writes them; - is stdin.")
+    ] = None,
+    category: options.Category = None,
+    event_type: options.TypePattern = None,
+    source: options.Source = None,
+    resource_type: options.ResourceType = None,
+    resource_uuid: options.ResourceUuid = None,
+    description: Annotated[str | None, typer.Option("--description", "-d", help="For people.")] = None,
+    details: Annotated[str | None, typer.Option("--details", metavar="JSON", help="A JSON object.")] = None,
+    mandatory: Annotated[bool, typer.Option("--mandatory", help="Fail if no queue wants the event.")] = False,
+    timeout: Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait for the last confirms.")] = 30.0,
+    url: options.Url = None,
+    exchange: options.Exchange = None,
+    settings: options.SettingsFile = None,
+) -> None:
+    """Publish one event described by options, or each line of FILE as an event.
+
+    Succeeds when the broker has confirmed every one.
+    """
+    from bus_amqp.engine.connect import connect
+
+    asked = {
+        "event_category": category,
+        "event_type": event_type,
+        "event_source": source,
+        "resource_type": resource_type,
+        "resource_uuid": resource_uuid,
+        "description": description,
+        "details": details,
+    }
+    given = {name: value for name, value in asked.items() if value is not None}
+    if file is not None and given:
+        raise typer.BadParameter("give either FILE or the options of one event")
+    event = None if file is not None else _event_from(given)
+    loaded = options.settings_from(url, exchange, settings)
+    with _opened(file) as lines, connect(client_name="bus-amqp publish", settings=loaded) as bus:
+        # Without a listener the bus would log what was refused: we read every receipt, and tell which line it was.
+        bus.on_failed(lambda receipt: None)
+        run = _Run(bus, mandatory=mandatory, timeout_seconds=timeout)
+        if event is not None:
+            run.publish(event, "the event")
+        else:
+            run.publish_lines(lines)
+        run.finish()
+    output.result(f"{run.published} published, {run.confirmed} confirmed, {run.refused} refused")
+    if run.refused or run.confirmed < run.published:
+        raise typer.Exit(1)
+
+
+def _event_from(given: dict[str, str]) -> Event:
+    from pydantic import ValidationError
+
+    from bus_amqp.event import Event
+
+    for name, option in (("event_category", "--category"), ("event_type", "--type"), ("event_source", "--source")):
+        if name not in given:
+            raise typer.BadParameter(f"an event needs {option} (or give a FILE of JSON lines, or - for stdin)")
+    try:
+        details = {"details": json.loads(given["details"])} if "details" in given else {}
+        return Event.model_validate({**given, **details})
+    except json.JSONDecodeError as exc:
+        raise typer.BadParameter(f"--details is not JSON: {exc}") from exc
+    except ValidationError as exc:
+        raise typer.BadParameter(options.faults_of(exc)) from exc
+
+
+@contextmanager
+def _opened(file: str | None) -> Iterator[IO[bytes]]:
+    if file is None or file == "-":
+        yield sys.stdin.buffer
+        return
+    with ExitStack() as stack:
+        try:
+            lines = stack.enter_context(Path(file).open("rb"))
+        except OSError as exc:
+            raise typer.BadParameter(f"{file}: {exc.strerror}") from exc
+        yield lines
+
+
+@dataclass(slots=True)
+class _Run:
+    """What became of each event; ``bus`` accepts no more than can be confirmed soon."""
+
+    bus: EventBus
+    mandatory: bool
+    timeout_seconds: float
+    published: int = 0
+    confirmed: int = 0
+    refused: int = 0
+    _open: deque[tuple[str, Receipt]] = field(default_factory=deque)
+
+    def publish_lines(self, lines: IO[bytes]) -> None:
+        """Publish each line.  One that is no event is told and counted; the others go on."""
+        from pydantic import ValidationError
+
+        from bus_amqp.event import Event
+
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                event = Event.model_validate_json(line, by_alias=True, by_name=False, extra="ignore")
+            except ValidationError as exc:
+                self._refuse(f"line {number}", options.faults_of(exc))
+                continue
+            self.publish(event, f"line {number}")
+
+    def publish(self, event: Event, place: str) -> None:
+        """Publish one event."""
+        from bus_amqp.errors import EventBusException
+
+        if len(self._open) >= _IN_FLIGHT:
+            self._settle(*self._open.popleft())
+        try:
+            receipt = self.bus.publish(event, mandatory=self.mandatory)
+        except EventBusException as exc:
+            self._refuse(place, str(exc))
+            return
+        self.published += 1
+        self._open.append((place, receipt))
+
+    def finish(self) -> None:
+        """Wait for the confirms that are still open; the whole of them has ``timeout_seconds``."""
+        from bus_amqp.errors import UndeliveredError
+
+        try:
+            self.bus.flush(self.timeout_seconds)
+        except UndeliveredError as exc:
+            output.error(str(exc))
+            self.timeout_seconds = 0  # of those, none will be waited for again
+        while self._open:
+            self._settle(*self._open.popleft())
+
+    def _settle(self, place: str, receipt: Receipt) -> None:
+        try:
+            error = receipt.exception(self.timeout_seconds)
+        except TimeoutError:
+            return  # neither confirmed nor refused: the totals show it
+        if error is None:
+            self.confirmed += 1
+        else:
+            output.error(f"{place}: {error}")
+
+    def _refuse(self, place: str, why: str) -> None:
+        self.refused += 1
+        output.error(f"{place}: {why}")

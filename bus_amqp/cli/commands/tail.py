@@ -1,0 +1,83 @@
+"""``bus-amqp tail``: watch events go by."""
+
+from __future__ import annotations
+
+from queue import Empty, Full, Queue
+from threading import Event as Flag
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bus_amqp.cli import options, output
+
+if TYPE_CHECKING:
+    from bus_amqp.event import Event
+
+_AHEAD = 1000  # events waiting to be printed; more wait on the broker
+_LOOK_SECONDS = 0.25
+
+
+def tail(
+    category: options.Category = None,
+    event_type: options.TypePattern = None,
+    resource_type: options.ResourceType = None,
+    resource_uuid: options.ResourceUuid = None,
+    source: options.Source = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, as it travels.")] = False,
+    count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="End after so many events.")] = None,
+    url: options.Url = None,
+    exchange: options.Exchange = None,
+    settings: options.SettingsFile = None,
+) -> None:
+    """Print events as they happen: all of them, or those of a topic.  Takes them from nobody."""
+    from bus_amqp.engine.connect import connect
+    from bus_amqp.topic import EventTopic
+
+    topic = EventTopic(
+        event_category=category,
+        event_type=event_type,
+        resource_type=resource_type,
+        resource_uuid=resource_uuid,
+        event_source=source,
+    )
+    loaded = options.settings_from(url, exchange, settings)
+    arrived: Queue[Event] = Queue(_AHEAD)
+    is_over = Flag()
+
+    def take(event: Event) -> None:
+        while not is_over.is_set():  # `close` waits for us, so we must not wait for room that nobody will make
+            try:
+                arrived.put(event, timeout=_LOOK_SECONDS)
+            except Full:
+                continue
+            return
+
+    with connect(client_name="bus-amqp tail", settings=loaded) as bus:
+        bus.subscribe(topic, take)
+        output.say(f"tail: subscribed on {bus.health().broker}")
+        try:
+            _print(arrived, count, as_json)
+        except output.OutputClosedError:
+            pass  # `| head` has seen enough
+        finally:
+            is_over.set()
+
+
+def _print(arrived: Queue[Event], count: int | None, as_json: bool) -> None:
+    printed = 0
+    while count is None or printed < count:
+        try:
+            event = arrived.get(timeout=_LOOK_SECONDS)
+        except Empty:
+            if output.is_stdout_closed():
+                return
+            continue
+        output.result(event.model_dump_json(by_alias=True, exclude_none=True) if as_json else _line(event))
+        printed += 1
+
+
+def _line(event: Event) -> str:
+    resource = f" {event.resource_type or '-'} {event.resource_uuid or '-'}"
+    text = " ".join(event.description.split())
+    time = f"{event.event_time:%Y-%m-%d %H:%M:%S}.{event.event_time.microsecond // 1000:03d}Z"
+    return f"{time} {event.event_category:<18} {event.event_type:<24}{resource} {event.event_source} {text}".rstrip()

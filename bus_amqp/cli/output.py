@@ -1,0 +1,106 @@
+"""All printing of the command line.  Results go to stdout, everything about them to stderr.
+
+rich is loaded by what draws a table, and by nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from bus_amqp.errors import EventBusException
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_PLAIN_WIDTH = 100  # of a table that goes to a file or a pipe
+
+
+class OutputClosedError(EventBusException):
+    """Nobody reads our stdout any more (``| head``): time to end, and no fault."""
+
+
+class Display(Protocol):
+    """Something on the screen that can be drawn anew."""
+
+    def update(self, renderable: RenderableType, *, refresh: bool = False) -> None:
+        """Draw this instead."""
+
+
+def say(text: str) -> None:
+    """Tell a person what happens."""
+    with suppress(BrokenPipeError):  # whoever closed stderr does not want to hear it
+        print(text, file=sys.stderr, flush=True)
+
+
+def error(text: str) -> None:
+    """Tell in one line why there will be no result."""
+    say(f"error: {' '.join(text.split())}")
+
+
+def result(text: str) -> None:
+    """Write one line of the result at once, for the next program in the pipe.  Raises ``OutputClosedError``."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError as exc:
+        forget_stdout()
+        raise OutputClosedError("stdout is closed") from exc
+
+
+def forget_stdout() -> None:
+    """Point stdout to nowhere: Python flushes it once more at its end, and would complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def is_stdout_closed() -> bool:
+    """Whether the reader of our pipe is gone, before we have anything to write to it."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(state & (select.POLLERR | select.POLLHUP | select.POLLNVAL) for _, state in poll.poll(0))
+
+
+def is_terminal() -> bool:
+    """Whether a person watches stdout."""
+    return sys.stdout.isatty()
+
+
+def terminal_lines() -> int:
+    """Return the height of the terminal."""
+    return shutil.get_terminal_size().lines
+
+
+def draw(renderable: RenderableType) -> None:
+    """Draw something of rich's once."""
+    from rich.console import Console
+
+    Console(width=None if is_terminal() else _PLAIN_WIDTH).print(renderable)
+
+
+@contextmanager
+def live() -> Iterator[Display]:
+    """Draw something of rich's again and again, in place."""
+    from rich.live import Live
+
+    with Live(auto_refresh=False, transient=True) as display:
+        yield display
+
+
+def save_svg(renderable: RenderableType, path: Path, title: str) -> None:
+    """Draw something of rich's into an SVG file."""
+    from rich.console import Console
+
+    with Path(os.devnull).open("w") as nowhere:
+        console = Console(record=True, width=_PLAIN_WIDTH, file=nowhere, force_terminal=True, color_system="truecolor")
+        console.print(renderable)
+        picture = console.export_svg(title=title, unique_id="table")
+    # A picture that fetches its letters from the network shows none without it, and tells a stranger who looks at it.
+    path.write_text(re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL), encoding="utf-8")
