@@ -1,0 +1,1 @@
+"""The limit that the others are measured against: a client in C."""
