@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from bus_amqp.consume.consumption import Attach, Consumption, Detach, Letter, RestoreFailed, Settled, earliest
+from bus_amqp.consume.consumption import Attach, Consumption, Detach, Letter, RestoreFailed, earliest
 from bus_amqp.errors import BrokerRefusedError, ChannelLostError, EventBusException
 from bus_amqp.ioloop.mailbox import Mailbox
 from bus_amqp.transport.base import Connection
@@ -19,7 +19,8 @@ from bus_amqp.transport.signals import Cancelled, ChannelClosed, Deliveries, Sig
 
 logger = logging.getLogger("bus_amqp.consume")
 
-IDLE_SECONDS = 3600.0  # nothing to do until woken; the connection sees to its heartbeats itself
+# What workers have finished is collected at least so often, even while one hangs before it has said "settle soon".
+IDLE_SECONDS = 1.0
 REFUSED_PAUSE_SECONDS = 5.0  # other arguments or missing rights do not mend themselves in 100 ms
 
 
@@ -48,33 +49,19 @@ class Consumer:
             self._restore(consumption)
 
     def prepare(self) -> float:
-        """Work through the mailbox, then send settlements, one write for each subscription."""
-        touched: dict[UUID, Consumption] = {}
+        """Work through the mailbox, then send settlements, one write for each subscription that has some."""
         for letter in self._mailbox.drain():
-            if isinstance(letter, Settled):
-                self._gather(letter)
-                touched[letter.consumption.subscription_id] = letter.consumption
-            else:
-                self._act(letter)
-        for consumption in touched.values():
+            match letter:
+                case Attach():
+                    self._attach(letter)
+                case RestoreFailed():
+                    if letter.session is None or letter.session == letter.consumption.dispatcher.session:
+                        self._failed(letter.consumption, letter.error)
+                case Detach():
+                    self._detach(letter.consumption)
+        for consumption in self._consumptions.values():
             consumption.settle()
         return self._seconds_until_retry()
-
-    def _gather(self, letter: Settled) -> None:
-        consumption = letter.consumption
-        # A tag of an older session is another message's tag now, or nobody's: the broker delivers again.
-        if letter.session == consumption.dispatcher.session:
-            consumption.accepted += letter.accepted
-            consumption.discarded += letter.discarded
-
-    def _act(self, letter: Attach | RestoreFailed | Detach) -> None:
-        match letter:
-            case Attach():
-                self._attach(letter)
-            case RestoreFailed():
-                self._failed(letter.consumption, letter.error)
-            case Detach():
-                self._detach(letter.consumption)
 
     def _attach(self, letter: Attach) -> None:
         consumption = letter.consumption
@@ -139,7 +126,7 @@ class Consumer:
                 consumption.retry_at = None
                 self._restore(consumption)
         following = earliest(one.retry_at for one in self._consumptions.values())
-        return IDLE_SECONDS if following is None else max(0.0, following - now)
+        return IDLE_SECONDS if following is None else min(IDLE_SECONDS, max(0.0, following - now))
 
     def handle(self, signals: Sequence[Signal]) -> None:
         """Hand deliveries to the dispatchers; look after channels that ended."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -20,16 +21,6 @@ Republish = Callable[[Message, Callable[[bool], None]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """Letter: what workers have finished with.  ``discarded``: the broker dead-letters it itself."""
-
-    consumption: Consumption
-    session: int
-    accepted: list[int]
-    discarded: list[int]
-
-
-@dataclass(frozen=True, slots=True)
 class Attach:
     """Letter: the queue is there, consume from it.  ``gap``: it had to be made anew."""
 
@@ -39,10 +30,14 @@ class Attach:
 
 @dataclass(frozen=True, slots=True)
 class RestoreFailed:
-    """Letter: the queue could not be made; try again later."""
+    """Letter: the queue could not be made; try again later.
+
+    ``session``: whose copy could not be stored; None: it is not about a copy.
+    """
 
     consumption: Consumption
     error: Exception
+    session: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +47,14 @@ class Detach:
     consumption: Consumption
 
 
-Letter = Settled | Attach | RestoreFailed | Detach
+Letter = Attach | RestoreFailed | Detach
 
 
 class Consumption:
     """Owns the dispatcher and the channel of one subscription.
 
-    ``channel``, ``accepted``, ``discarded``, ``retry_at`` and the health fields are written by the consumer
-    thread; health fields are read by any.  Workers call ``accept`` and ``dead_letter``.
+    ``channel``, ``retry_at`` and the health fields are written by the consumer thread; health fields are read by
+    any.  Workers call ``accept``, ``settle_soon`` and ``dead_letter``.
     """
 
     def __init__(
@@ -72,6 +67,8 @@ class Consumption:
         dispatcher: Dispatcher,
         address: DeadLetterAddress,
         post: Callable[[Letter], None],
+        wake: Callable[[], None],
+        backoff: Backoff,
         republish: Republish,
     ) -> None:
         self.subscription_id = subscription_id
@@ -83,9 +80,10 @@ class Consumption:
         self.attached: Future[None] = Future()  # resolved once, by the first success or failure
         self.detached: Future[None] = Future()
         self.channel: ConsumeChannel | None = None
-        self.accepted: list[int] = []
-        self.discarded: list[int] = []
-        self.backoff = Backoff()
+        # Workers append (session, tag), the consumer thread takes; deques do both atomically.
+        self._accepted: deque[tuple[int, int]] = deque()
+        self._discarded: deque[tuple[int, int]] = deque()
+        self.backoff = backoff
         self.retry_at: float | None = None  # monotonic
         self.delivered = 0
         self.reason = "not consuming yet"
@@ -93,15 +91,20 @@ class Consumption:
         self.unreported_gap: Gap | None = None  # of a repair that ended before it was consuming
         self.lost_at: float | None = None  # epoch seconds
         self._post = post
+        self._wake = wake
         self._republish = republish
 
     def __repr__(self) -> str:
         state = "consuming" if self.channel is not None else self.reason
         return f"<Consumption {self.queue} {state} {self.dispatcher!r}>"
 
-    def accept(self, session: int, tags: list[int]) -> None:
-        """Have deliveries acknowledged.  On a worker."""
-        self._post(Settled(self, session, tags, []))
+    def accept(self, session: int, tag: int) -> None:
+        """Have a delivery acknowledged at the consumer's next turn.  On a worker; costs no lock and no wake."""
+        self._accepted.append((session, tag))
+
+    def settle_soon(self) -> None:
+        """Have that turn come now.  On a worker."""
+        self._wake()
 
     def dead_letter(self, session: int, delivery: Delivery, letter: DeadLetter) -> None:
         """Have a delivery copied, then acknowledged.  On a worker.
@@ -109,12 +112,15 @@ class Consumption:
         A body that was discarded for its size cannot be copied: the broker's own dead-lettering moves the whole.
         """
         if delivery.body is None:
-            self._post(Settled(self, session, [], [delivery.tag]))
+            self._discarded.append((session, delivery.tag))
             return
 
         def stored(is_stored: bool) -> None:  # on the publisher thread
-            # Not stored (the dead-letter queue was deleted): the queue's own dead-lettering is the second way.
-            self._post(Settled(self, session, [delivery.tag], []) if is_stored else RestoreFailed(self, _NO_DEAD_QUEUE))
+            if is_stored:
+                self._accepted.append((session, delivery.tag))
+                self._wake()
+            else:  # the dead-letter queue was deleted: it is made again, and the original delivered again
+                self._post(RestoreFailed(self, _NO_DEAD_QUEUE, session))
 
         self._republish(dead_letter_message(delivery, letter, self.address), stored)
 
@@ -132,22 +138,25 @@ class Consumption:
     def ended(self, reason: str) -> None:
         """Note that the broker does not deliver any more; what was not started is forgotten."""
         self.channel = None
-        self.accepted.clear()
-        self.discarded.clear()
         self.reason = reason
         self.lost_at = self.lost_at or time.time()
         self.dispatcher.begin_session()
 
     def settle(self) -> None:
-        """Send the settlements that have gathered."""
-        if self.channel is None:
-            return
-        if self.accepted:
-            self.channel.accept(self.accepted)
-            self.accepted = []
-        if self.discarded:
-            self.channel.discard(self.discarded)
-            self.discarded = []
+        """Send the settlements that have gathered, in as few frames as possible.  Consumer thread."""
+        channel = self.channel
+        if channel is None:
+            return  # what has gathered belongs to sessions that are over, and is dropped by the next one
+        if self._accepted and (tags := self._take(self._accepted)):
+            channel.accept(tags)
+        if self._discarded and (tags := self._take(self._discarded)):
+            channel.discard(tags)
+
+    def _take(self, settled: deque[tuple[int, int]]) -> list[int]:
+        current = self.dispatcher.session
+        taken = [settled.popleft() for _ in range(len(settled))]
+        # A tag of an older session is another message's tag now, or nobody's: the broker delivers again.
+        return [tag for session, tag in taken if session == current]
 
     def health(self) -> SubscriptionHealth:
         """Describe the subscription.  Any thread."""

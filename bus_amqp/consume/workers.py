@@ -28,8 +28,11 @@ SETTLE_SECONDS = 0.005  # but what is done is not kept back: a crash would have 
 class Settler(Protocol):
     """Takes outcomes to the threads that can act on them.  Called on workers; never waits."""
 
-    def accept(self, session: int, tags: list[int]) -> None:
-        """Acknowledge deliveries of a session."""
+    def accept(self, session: int, tag: int) -> None:
+        """Acknowledge a delivery of a session, some time soon."""
+
+    def settle_soon(self) -> None:
+        """Do it now."""
 
     def dead_letter(self, session: int, delivery: Delivery, letter: DeadLetter) -> None:
         """Copy a delivery to the dead-letter queue, and acknowledge it once the copy is confirmed."""
@@ -79,7 +82,6 @@ class ThreadWorkers:
                 self._dispatcher.done(batch)
 
     def _work_through(self, batch: Batch, handling: Handling) -> None:
-        accepted: list[int] = []
         settled_at = time.monotonic()
         for delivery in batch.deliveries:
             if not self._dispatcher.may_start(batch):
@@ -89,15 +91,14 @@ class ThreadWorkers:
                 break  # ended while it was decoded: from inside a callback, nobody waits for this worker
             outcome = handling.call(event) if isinstance(event, Event) else event
             if outcome is None:
-                accepted.append(delivery.tag)
+                self._settler.accept(batch.session, delivery.tag)
             else:
                 self._settler.dead_letter(batch.session, delivery, outcome)
             now = time.monotonic()
-            if accepted and now - settled_at > SETTLE_SECONDS:
-                self._settler.accept(batch.session, accepted)
-                accepted, settled_at = [], now
-        if accepted:
-            self._settler.accept(batch.session, accepted)
+            if now - settled_at > SETTLE_SECONDS:
+                self._settler.settle_soon()
+                settled_at = now
+        self._settler.settle_soon()
 
 
 class AsyncWorkers:
@@ -137,7 +138,7 @@ class AsyncWorkers:
 
         self._dispatcher.call_when_ready(wake)
         for _ in range(self._count):
-            asyncio.run_coroutine_threadsafe(self._run(), loop)
+            self._async_loop.spawn(self._run())
 
     @property
     def counts(self) -> list[HandlingCounts]:
@@ -180,9 +181,10 @@ class AsyncWorkers:
             return  # ended by another thread's callback while it was decoded
         outcome = await self._handling.call_async(event) if isinstance(event, Event) else event
         if outcome is None:
-            self._settler.accept(batch.session, [delivery.tag])
+            self._settler.accept(batch.session, delivery.tag)
         else:
             self._settler.dead_letter(batch.session, delivery, outcome)
+        self._settler.settle_soon()
 
 
 Workers = ThreadWorkers | AsyncWorkers

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bus_amqp.errors import InvalidArgumentError
+from bus_amqp.errors import GroupConflictError, InvalidArgumentError
 from bus_amqp.subscriber import SubscriptionOptions
+from bus_amqp.topic import EventTopic
 from bus_amqp.topology.names import check_group
 
 MAX_WORKERS = 1024
@@ -25,3 +26,23 @@ def checked_options(options: SubscriptionOptions) -> SubscriptionOptions:
 def _check_number(name: str, value: object, *, most: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
         raise InvalidArgumentError(f"{name} must be a whole number from 1 to {most}, not {value!r}")
+
+
+def check_same_group(
+    group: str,
+    topics: frozenset[EventTopic],
+    options: SubscriptionOptions,
+    other_topics: frozenset[EventTopic],
+    other_options: SubscriptionOptions,
+) -> None:
+    """Raise ``GroupConflictError`` unless two subscriptions of one group can share its queue."""
+    if topics != other_topics:
+        raise GroupConflictError(
+            f"group {group!r} is already subscribed in this process with other topics "
+            f"({sorted(map(str, topics))}): the members of a group share one queue, so they must agree; "
+            "use one subscription or another group name"
+        )
+    if options.ordered != other_options.ordered:
+        raise GroupConflictError(
+            f"group {group!r} is already subscribed in this process with ordered={options.ordered}"
+        )

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
+from bus_amqp.backoff import Backoff
 from bus_amqp.consume.consumer import Consumer
 from bus_amqp.consume.consumption import Attach, Consumption, Detach, Republish, RestoreFailed
 from bus_amqp.consume.dead_letter import DeadLetterAddress
@@ -22,12 +23,12 @@ from bus_amqp.consume.dispatcher import Dispatcher
 from bus_amqp.consume.handling import Handling, current_subscription
 from bus_amqp.consume.workers import AsyncWorkers, ThreadWorkers, Workers
 from bus_amqp.engine.lifetime import FAREWELL_SECONDS
+from bus_amqp.engine.options import check_same_group
 from bus_amqp.errors import (
     BusClosedError,
     ConnectionLostError,
     DeadlineExceededError,
     EventBusException,
-    GroupConflictError,
     UnknownSubscriptionError,
 )
 from bus_amqp.health import Gap, SubscriptionHealth, SubscriptionStats
@@ -108,7 +109,7 @@ class Subscriptions:
                 raise BusClosedError("the bus is closed")
             for other in self._registry.values():
                 if group is not None and other.options.group == group:
-                    _check_same_group(group, other, subscription)
+                    check_same_group(group, other.topics, other.options, subscription.topics, subscription.options)
             self._registry[subscription.consumption.subscription_id] = subscription
             is_first, self._is_loop_started = not self._is_loop_started, True
         if is_first:
@@ -133,6 +134,8 @@ class Subscriptions:
                 names.dead_exchange(exchange), names.dead_key(options.group), queue.name, subscriber=name
             ),
             post=self._consumer.post,
+            wake=self._loop.wake,
+            backoff=Backoff(ceiling_seconds=self._settings.connection.reconnect_pause_seconds),
             republish=self._republish,
         )
         workers: Workers
@@ -275,19 +278,6 @@ def _stats_of(subscription: Subscription) -> SubscriptionStats:
         discarded=sum(one.discarded for one in counts),
         dead_lettered=sum(one.dead_lettered for one in counts),
     )
-
-
-def _check_same_group(group: str, other: Subscription, new: Subscription) -> None:
-    if other.topics != new.topics:
-        raise GroupConflictError(
-            f"group {group!r} is already subscribed in this process with other topics "
-            f"({sorted(map(str, other.topics))}): the members of a group share one queue, so they must agree; "
-            "use one subscription or another group name"
-        )
-    if other.options.ordered != new.options.ordered:
-        raise GroupConflictError(
-            f"group {group!r} is already subscribed in this process with ordered={other.options.ordered}"
-        )
 
 
 def _declare_again(connection: Connection, consumption: Consumption) -> Gap | None:

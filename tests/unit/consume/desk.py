@@ -33,7 +33,7 @@ class Desk:
 
     def consumption(self, name: str = "billing") -> Consumption:
         queue = f"bus.events.{name}"
-        consumption = Consumption(
+        return Consumption(
             a_subscription_id(),
             queue=queue,
             plan=Plan(),
@@ -41,10 +41,10 @@ class Desk:
             dispatcher=Dispatcher(is_keyed=True),
             address=DeadLetterAddress("bus.events.dead", name, queue, subscriber="unit"),
             post=self.consumer.post,
+            wake=lambda: None,
+            backoff=Backoff(uniform=lambda low, high: low),
             republish=lambda message, on_done: None,
         )
-        consumption.backoff = Backoff(uniform=lambda low, high: low)
-        return consumption
 
     def attached(self, name: str = "billing") -> Consumption:
         consumption = self.consumption(name)

@@ -18,18 +18,22 @@ class NotingSettler:
     """Writes down outcomes; lists are appended to by several workers, which ``list`` allows."""
 
     def __init__(self) -> None:
-        self.accepted: list[tuple[int, list[int]]] = []
+        self.accepted: list[tuple[int, int]] = []
+        self.asked_soon: list[int] = []  # how many were accepted when a worker said "soon"
         self.dead: list[tuple[int, int, DeadLetter]] = []
 
-    def accept(self, session: int, tags: list[int]) -> None:
-        self.accepted.append((session, list(tags)))
+    def accept(self, session: int, tag: int) -> None:
+        self.accepted.append((session, tag))
+
+    def settle_soon(self) -> None:
+        self.asked_soon.append(len(self.accepted))
 
     def dead_letter(self, session: int, delivery: Delivery, letter: DeadLetter) -> None:
         self.dead.append((session, delivery.tag, letter))
 
     @property
     def tags(self) -> list[int]:
-        return [tag for _, tags in self.accepted for tag in tags]
+        return [tag for _, tag in self.accepted]
 
 
 class Shift:

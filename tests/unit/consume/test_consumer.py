@@ -3,7 +3,7 @@
 import pytest
 
 from bus_amqp.consume.consumer import IDLE_SECONDS
-from bus_amqp.consume.consumption import Attach, Detach, Settled
+from bus_amqp.consume.consumption import Attach, Detach, RestoreFailed
 from bus_amqp.errors import (
     AccessRefusedError,
     ChannelLostError,
@@ -59,13 +59,13 @@ def test_settlements_of_one_turn_go_out_in_one_write(desk: Desk) -> None:
     """Speed: a hundred letters are one acknowledgement for each subscription."""
     billing, workflow = desk.attached("billing"), desk.attached("workflow")
 
-    billing.accept(0, [1])
-    workflow.accept(0, [1])
-    billing.accept(0, [2, 3])
-    desk.consumer.post(Settled(billing, 0, [], [4]))
+    billing.accept(0, 1)
+    workflow.accept(0, 1)
+    billing.accept(0, 2)
+    billing.accept(0, 3)
     desk.consumer.prepare()
 
-    assert (channel_of(billing).accepted, channel_of(billing).discarded) == ([1, 2, 3], [4])
+    assert channel_of(billing).accepted == [1, 2, 3]
     assert channel_of(workflow).accepted == [1]
 
 
@@ -78,11 +78,34 @@ def test_a_settlement_of_an_older_session_is_dropped(desk: Desk) -> None:
     desk.consumer.post(Attach(consumption))
     desk.consumer.prepare()
 
-    consumption.accept(old, [1])
-    consumption.accept(consumption.dispatcher.session, [2])
+    consumption.accept(old, 1)
+    consumption.accept(consumption.dispatcher.session, 2)
     desk.consumer.prepare()
 
     assert channel_of(consumption).accepted == [2]
+
+
+def test_a_copy_of_an_older_session_that_failed_costs_the_new_channel_nothing(desk: Desk) -> None:
+    """P4: the broker delivers that event again anyway; to close the channel once more would redeliver everything."""
+    consumption = desk.attached()
+    old = consumption.dispatcher.session
+    desk.consumer.lost()
+    desk.connect()
+    desk.consumer.post(Attach(consumption))
+    desk.consumer.prepare()
+
+    desk.consumer.post(RestoreFailed(consumption, RuntimeError("the dead-letter queue is gone"), old))
+    desk.consumer.prepare()
+
+    assert consumption.channel is not None
+    assert not channel_of(consumption).is_closed
+
+
+def test_what_is_done_is_collected_within_a_second(desk: Desk) -> None:
+    """P4: the event behind a finished one may hang; the broker must not wait for it with the finished one."""
+    desk.attached()
+
+    assert desk.consumer.prepare() <= 1.0
 
 
 def test_detaching_settles_closes_and_forgets(desk: Desk) -> None:
@@ -90,7 +113,8 @@ def test_detaching_settles_closes_and_forgets(desk: Desk) -> None:
     consumption = desk.attached()
     channel = channel_of(consumption)
 
-    consumption.accept(0, [1, 2])
+    consumption.accept(0, 1)
+    consumption.accept(0, 2)
     desk.consumer.post(Detach(consumption))
     desk.consumer.prepare()
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from bus_amqp.consume.consumption import Consumption, Letter, RestoreFailed, Settled, earliest
+from bus_amqp.backoff import Backoff
+from bus_amqp.consume.consumption import Consumption, Letter, RestoreFailed, earliest
 from bus_amqp.consume.dead_letter import REASON, DeadLetter, DeadLetterAddress
 from bus_amqp.consume.dispatcher import Dispatcher
 from bus_amqp.health import Gap
@@ -20,6 +21,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.letters: list[Letter] = []
+        self.wakes: list[None] = []
         self.copies: list[tuple[Message, Callable[[bool], None]]] = []
         self.consumption = Consumption(
             a_subscription_id(),
@@ -29,6 +31,8 @@ class Desk:
             dispatcher=Dispatcher(is_keyed=True),
             address=DeadLetterAddress("bus.events.dead", "billing", "bus.events.billing", subscriber="unit"),
             post=self.letters.append,
+            wake=lambda: self.wakes.append(None),
+            backoff=Backoff(),
             republish=lambda message, on_done: self.copies.append((message, on_done)),
         )
         self.channel = FakeConsumeChannel("bus.events.billing", 8)
@@ -39,23 +43,34 @@ def desk() -> Desk:
     return Desk()
 
 
-def test_what_a_worker_has_handled_is_posted_with_its_session(desk: Desk) -> None:
-    """A worker never touches the channel: the consumer thread owns it."""
-    desk.consumption.accept(3, [1, 2])
+def test_what_a_worker_has_handled_waits_for_the_consumer_thread(desk: Desk) -> None:
+    """A worker never touches the channel, which the consumer thread owns; a wake for each event would cost too much."""
+    desk.consumption.began(desk.channel, None)
+    desk.consumption.accept(0, 1)
+    desk.consumption.accept(0, 2)
+    assert (desk.channel.accepted, desk.wakes) == ([], [])
 
-    assert desk.letters == [Settled(desk.consumption, 3, [1, 2], [])]
+    desk.consumption.settle_soon()
+    assert len(desk.wakes) == 1
+    desk.consumption.settle()
+
+    assert desk.channel.accepted == [1, 2]
 
 
 def test_a_dead_letter_is_acknowledged_only_when_its_copy_is_stored(desk: Desk) -> None:
     """P5: acknowledged earlier, a crash between the two would lose the event."""
-    desk.consumption.dead_letter(3, FakeDelivery(7, b"body"), LETTER)
+    desk.consumption.began(desk.channel, None)
+    desk.consumption.dead_letter(0, FakeDelivery(7, b"body"), LETTER)
 
     [(message, on_done)] = desk.copies
     assert message.headers is not None
     assert message.headers[REASON] == "exception"
-    assert desk.letters == []
+    desk.consumption.settle()
+    assert desk.channel.accepted == []
     on_done(True)
-    assert desk.letters == [Settled(desk.consumption, 3, [7], [])]
+    assert len(desk.wakes) == 1
+    desk.consumption.settle()
+    assert desk.channel.accepted == [7]
 
 
 def test_a_copy_that_is_not_stored_leaves_the_original_and_has_the_queues_restored(desk: Desk) -> None:
@@ -66,22 +81,26 @@ def test_a_copy_that_is_not_stored_leaves_the_original_and_has_the_queues_restor
 
     [letter] = desk.letters
     assert isinstance(letter, RestoreFailed)
+    assert letter.session == 3
     assert "dead-letter queue" in str(letter.error)
 
 
 def test_a_body_that_was_discarded_is_dead_lettered_by_the_broker(desk: Desk) -> None:
     """P5: five megabytes that nobody holds cannot be copied; the queue's own dead-lettering moves the whole."""
-    desk.consumption.dead_letter(3, FakeDelivery(7, None, body_bytes=5_000_000), DeadLetter("too-large", "too large"))
+    desk.consumption.began(desk.channel, None)
+    desk.consumption.dead_letter(0, FakeDelivery(7, None, body_bytes=5_000_000), DeadLetter("too-large", "too large"))
+    desk.consumption.settle()
 
     assert desk.copies == []
-    assert desk.letters == [Settled(desk.consumption, 3, [], [7])]
+    assert (desk.channel.accepted, desk.channel.discarded) == ([], [7])
 
 
 def test_settlements_gather_and_go_out_together(desk: Desk) -> None:
     """One acknowledgement for many deliveries; each exactly once."""
     desk.consumption.began(desk.channel, None)
-    desk.consumption.accepted += [1, 2, 3]
-    desk.consumption.discarded += [4]
+    for tag in (1, 2, 3):
+        desk.consumption.accept(0, tag)
+    desk.consumption.dead_letter(0, FakeDelivery(4, None, body_bytes=5_000_000), LETTER)
 
     desk.consumption.settle()
     desk.consumption.settle()
@@ -93,7 +112,7 @@ def test_the_end_of_a_channel_ends_its_session_and_its_settlements(desk: Desk) -
     """Tags of a channel that is gone mean other messages, or nobody's, on the next one."""
     desk.consumption.began(desk.channel, None)
     desk.consumption.dispatcher.submit([FakeDelivery(1)])
-    desk.consumption.accepted += [1]
+    desk.consumption.accept(0, 1)
 
     desk.consumption.ended("connection lost")
     fresh = FakeConsumeChannel("bus.events.billing", 8)
@@ -107,11 +126,11 @@ def test_the_end_of_a_channel_ends_its_session_and_its_settlements(desk: Desk) -
 
 def test_settling_without_a_channel_does_nothing(desk: Desk) -> None:
     """The connection may be lost between a handler's end and its acknowledgement."""
-    desk.consumption.accepted += [1]
+    desk.consumption.accept(0, 1)
 
     desk.consumption.settle()
 
-    assert desk.consumption.accepted == [1]
+    assert desk.channel.accepted == []
 
 
 def test_health_says_consuming_and_why_not(desk: Desk) -> None:
