@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bus_amqp.backoff import CEILING_SECONDS
 from bus_amqp.errors import SettingsError
 
 PREFIX = "BUS_AMQP_"
@@ -31,6 +32,9 @@ class ConnectionSettings(_Section):
 
     connect_timeout_seconds: float = Field(default=5.0, gt=0, description="For one connection, and for one request.")
     heartbeat_seconds: int = Field(default=10, ge=1, description="A peer silent for two of these is dead.")
+    reconnect_pause_seconds: float = Field(
+        default=CEILING_SECONDS, gt=0, description="The longest pause between tries; each is random."
+    )
     use_bulk_frames: bool = Field(
         default=True, description="False: the plain kombu and py-amqp channel, 3 to 10 times slower."
     )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from uuid import UUID
 
+from bus_amqp.backoff import Backoff
 from bus_amqp.bus import EventBus
 from bus_amqp.consume.handling import current_event, current_subscription
 from bus_amqp.engine.lifetime import FAREWELL_SECONDS, close_at_exit, wait_for_signal
@@ -62,9 +63,10 @@ class BrokeredBus(EventBus):
             plan=publisher_plan(settings.exchange) if settings.declare else None,
             on_failed=self._tell_failed,
         )
-        self._publish_loop = Loop("publisher", connectors)
-        self._consume_loop = Loop("consumer", connectors)
-        self._control = Control(connectors)
+        backoff = partial(Backoff, ceiling_seconds=settings.connection.reconnect_pause_seconds)
+        self._publish_loop = Loop("publisher", connectors, backoff=backoff)
+        self._consume_loop = Loop("consumer", connectors, backoff=backoff)
+        self._control = Control(connectors, backoff=backoff)
         self._async_loop = AsyncLoop()
         self._subscriptions = Subscriptions(
             settings, self._control, self._consume_loop, self._async_loop, self._republish

@@ -22,7 +22,7 @@ from bus_amqp.transport.signals import Blocked, Signal, Unblocked
 
 logger = logging.getLogger("bus_amqp.connection")
 
-SETTLED_SECONDS = 2.0  # a connection that has lived so long ends a row of failures
+SETTLED_SECONDS = 0.5  # a connection that has lived so long ends a row of failures
 REFUSED_PAUSE_SECONDS = 5.0  # a wrong password does not become right in 100 ms, and brokers throttle bad logins
 
 

@@ -10,7 +10,9 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any
 
 logger = logging.getLogger("bus_amqp.ioloop")
 
@@ -80,6 +82,13 @@ class AsyncLoop:
         self._lock = threading.Lock()  # two first subscribers at once must not start two loops
         self._loop: asyncio.AbstractEventLoop | None = None  # guarded by _lock
         self._thread: threading.Thread | None = None  # guarded by _lock
+        self._spawned: set[Future[None]] = set()  # asyncio holds tasks weakly: one that hangs would be collected
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run the coroutine on the loop, to its end."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop())
+        self._spawned.add(future)
+        future.add_done_callback(self._spawned.discard)
 
     def loop(self) -> asyncio.AbstractEventLoop:
         """Return the running loop."""
