@@ -1,0 +1,20 @@
+"""How tests wait: for a condition, with a deadline, never for a length of time."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+
+LOOK_SECONDS = 0.01
+# Generous: a deadline is there to end a test that has failed, not to measure.  `make sabotage`, whose tests are
+# meant to fail, asks for less.
+TIMEOUT_SECONDS = float(os.environ.get("PROMISE_TIMEOUT_SECONDS", "20"))
+
+
+def wait_until(condition: Callable[[], object], what: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    """Return as soon as the condition holds.  Raises ``AssertionError`` that names what did not come."""
+    deadline = time.monotonic() + timeout_seconds
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout_seconds:g} s in vain: {what}"
+        pause.wait(LOOK_SECONDS)
