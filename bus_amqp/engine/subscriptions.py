@@ -223,6 +223,10 @@ class Subscriptions:
         try:
             consumption.detached.result(max(0.0, deadline - time.monotonic()))
         except TimeoutError as exc:
+            if not consumption.dispatcher.running:
+                raise DeadlineExceededError(
+                    f"the broker did not hear in time that {consumption.queue} is consumed no more; no callback runs"
+                ) from exc
             raise DeadlineExceededError(
                 f"{consumption.dispatcher.running} events of {consumption.queue} are still in hand: a callback has not "
                 "returned; no other will be started, and what was handled is settled when it does"

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bus_amqp.ioloop import loop
 from bus_amqp.testing.broker import RealBroker
 from tests.promise.amqp_world import AmqpWorld
 from tests.promise.subscribers import Gate
@@ -17,12 +16,6 @@ AMQP_WORLDS = {
     f"amqp-bulk-{LOCAL}": (LOCAL, True),
     f"amqp-plain-{DOCKER}": (DOCKER, False),
 }
-
-
-@pytest.fixture(autouse=True)
-def eager_reconnects(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests break connections faster than life does: each loss counts as the first, and is repaired at once."""
-    monkeypatch.setattr(loop, "SETTLED_SECONDS", 0.0)
 
 
 @pytest.fixture(autouse=True)
