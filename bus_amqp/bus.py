@@ -55,7 +55,7 @@ class EventBus(ABC):
         ``group``: processes that name the same group share its events; without one, the subscription is
         temporary and gets a copy of its own.  ``ordered`` (groups): one process works, the others stand by.
         ``workers``: how many events may be handled at once; those of one resource never are.
-        ``prefetch``: how many events may be in hand (default: 64 for each worker, at least 256).
+        ``prefetch``: how many events may be in hand (default: 64 for each worker, at least 500).
 
         Raises ``InvalidArgumentError``, ``GroupConflictError``, ``TopologyMismatchError``,
         ``AccessRefusedError``, and ``ConnectionLostError`` within ``connect_timeout_seconds``.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from enum import StrEnum
 
@@ -28,7 +28,7 @@ class ReceiptState(StrEnum):
     FAILED = "failed"
 
 
-_OPEN = frozenset({ReceiptState.ACCEPTED, ReceiptState.STORED})
+_ACCEPTED, _STORED = ReceiptState.ACCEPTED, ReceiptState.STORED
 _list_lock = threading.Lock()  # guards the callback lists of all receipts: touched only by those that have one
 
 
@@ -41,7 +41,7 @@ class Receipt:
     __slots__ = ("_callbacks", "_error", "_run_callback", "_state")
 
     def __init__(self, run_callback: Callable[[Callable[[], None]], None]) -> None:
-        self._state = ReceiptState.ACCEPTED  # written by the publisher thread
+        self._state = _ACCEPTED  # written by the publisher thread
         self._error: EventBusException | None = None  # written by the publisher thread, before the state
         self._callbacks: list[Callable[[], None]] | None = None  # guarded by _list_lock
         self._run_callback = run_callback  # carries user code away from the publisher thread
@@ -56,7 +56,8 @@ class Receipt:
 
     def done(self) -> bool:
         """Return whether the event is confirmed or has failed."""
-        return self._state not in _OPEN
+        state = self._state
+        return state is not _ACCEPTED and state is not _STORED
 
     def result(self, timeout: float | None = None) -> None:
         """Wait until confirmed.  Raises ``TimeoutError`` after ``timeout`` seconds, or why the event failed."""
@@ -124,3 +125,13 @@ class Receipt:
             callbacks, self._callbacks = self._callbacks, None
         for function in callbacks or ():
             function()
+
+
+def confirm_all(receipts: Iterable[Receipt]) -> None:
+    """Settle many receipts as confirmed; those that have an outcome keep it.  One call for a whole window."""
+    confirmed = ReceiptState.CONFIRMED
+    for receipt in receipts:
+        if receipt._state is _ACCEPTED or receipt._state is _STORED:
+            receipt._state = confirmed
+            if receipt._callbacks is not None:
+                receipt._notify()

@@ -56,7 +56,7 @@ class ConsumerSettings(_Section):
     """The inbound pipeline."""
 
     prefetch: int = Field(
-        default=256, ge=1, le=65535, description="Events in hand per subscription, if it names no number of its own."
+        default=500, ge=1, le=65535, description="Events in hand per subscription, if it names no number of its own."
     )
 
 

@@ -52,7 +52,7 @@ class SubscriptionOptions:
     """How a subscription consumes.
 
     ``group``: None for a temporary subscription.  ``workers``: threads (or concurrent coroutines) of its own.
-    ``prefetch``: events in hand at most; None: 64 for each worker, at least 256.
+    ``prefetch``: events in hand at most; None: 64 for each worker, at least 500.
     """
 
     group: str | None = None

@@ -8,7 +8,7 @@ was not started, because the broker delivers it again.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from bus_amqp.wire.message import Delivery
 from bus_amqp.wire.routing_key import ABSENT
@@ -36,21 +36,22 @@ class Lanes:
 
     def __init__(self, *, is_keyed: bool) -> None:
         self._is_keyed = is_keyed
-        self._ready: deque[tuple[str | None, Delivery]] = deque()
+        self._ready: deque[Delivery] = deque()
         self._behind: dict[str, deque[Delivery]] = {}  # lanes with one ready or in hand: what waits behind it
-        self._in_hand: dict[int, str | None] = {}  # id() of the delivery -> its lane
+        self._lanes_in_hand: dict[int, str | None] = {}  # id() of the delivery -> its lane; empty without keys
+        self._in_hand = 0
 
     def __len__(self) -> int:
         """Return how many wait, ready or behind another."""
         return len(self._ready) + sum(map(len, self._behind.values()))
 
     def __repr__(self) -> str:
-        return f"<Lanes {len(self._ready)} ready, {len(self._in_hand)} in hand, {len(self._behind)} lanes busy>"
+        return f"<Lanes {len(self._ready)} ready, {self._in_hand} in hand, {len(self._behind)} lanes busy>"
 
     @property
     def in_hand(self) -> int:
         """How many deliveries workers have taken and not finished."""
-        return len(self._in_hand)
+        return self._in_hand
 
     @property
     def has_ready(self) -> bool:
@@ -60,40 +61,44 @@ class Lanes:
     def add(self, deliveries: Iterable[Delivery]) -> None:
         """Queue deliveries, in the order in which the broker sent them."""
         if not self._is_keyed:
-            self._ready.extend((None, delivery) for delivery in deliveries)
+            self._ready.extend(deliveries)
             return
         for delivery in deliveries:
             lane = lane_of(delivery)
             if lane is None:
-                self._ready.append((None, delivery))
+                self._ready.append(delivery)
             elif (behind := self._behind.get(lane)) is not None:
                 behind.append(delivery)
             else:
                 self._behind[lane] = deque()
-                self._ready.append((lane, delivery))
+                self._ready.append(delivery)
 
     def take(self, limit: int) -> list[Delivery]:
         """Hand out up to ``limit`` deliveries; with lanes, no two of one lane."""
-        taken = []
-        for _ in range(min(limit, len(self._ready))):
-            lane, delivery = self._ready.popleft()
-            self._in_hand[id(delivery)] = lane
-            taken.append(delivery)
+        ready = self._ready
+        taken = [ready.popleft() for _ in range(min(limit, len(ready)))]
+        self._in_hand += len(taken)
+        if self._is_keyed:
+            for delivery in taken:
+                self._lanes_in_hand[id(delivery)] = lane_of(delivery)
         return taken
 
-    def done(self, deliveries: Iterable[Delivery]) -> None:
+    def done(self, deliveries: Sequence[Delivery]) -> None:
         """Take back deliveries that were handed out: the next of their lanes may start."""
+        self._in_hand -= len(deliveries)
+        if not self._is_keyed:
+            return
         for delivery in deliveries:
-            lane = self._in_hand.pop(id(delivery))
+            lane = self._lanes_in_hand.pop(id(delivery))
             if lane is None:
                 continue
             behind = self._behind[lane]
             if behind:
-                self._ready.append((lane, behind.popleft()))
+                self._ready.append(behind.popleft())
             else:
                 del self._behind[lane]
 
     def forget_waiting(self) -> None:
         """Drop what was not started; lanes in hand stay busy until they are done."""
         self._ready.clear()
-        self._behind = {lane: deque() for lane in self._in_hand.values() if lane is not None}
+        self._behind = {lane: deque() for lane in self._lanes_in_hand.values() if lane is not None}

@@ -82,13 +82,14 @@ class ThreadWorkers:
                 self._dispatcher.done(batch)
 
     def _work_through(self, batch: Batch, handling: Handling) -> None:
+        is_one_of_many = self._count > 1
         settled_at = time.monotonic()
         for delivery in batch.deliveries:
             if not self._dispatcher.may_start(batch):
                 break  # not started: the broker gives it to somebody, in order
             event = handling.admit(delivery)
-            if isinstance(event, Event) and not self._dispatcher.may_start(batch):
-                break  # ended while it was decoded: from inside a callback, nobody waits for this worker
+            if is_one_of_many and isinstance(event, Event) and not self._dispatcher.may_start(batch):
+                break  # ended while it was decoded, from inside another worker's callback: nobody waits for this one
             outcome = handling.call(event) if isinstance(event, Event) else event
             if outcome is None:
                 self._settler.accept(batch.session, delivery.tag)

@@ -85,7 +85,12 @@ class ConfirmTracker:
     @property
     def oldest_open(self) -> Entry | None:
         """The entry that has waited longest."""
-        return next(iter(self._open.values()), None)
+        # Not the dict's first value: behind thousands of removed ones, finding it takes longer each time.
+        while self._oldest < self._next:
+            if (entry := self._open.get(self._oldest)) is not None:
+                return entry
+            self._oldest += 1
+        return None
 
     def reset(self) -> list[Entry]:
         """Forget the channel; return what is open, in order: it must be sent again."""

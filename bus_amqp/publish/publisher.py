@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from bus_amqp.errors import ChannelLostError, EventBusException, InvalidArgumentError, TransportError, UnroutableError
 from bus_amqp.publish.confirms import ConfirmTracker
 from bus_amqp.publish.outbox import Entry, Outbox
+from bus_amqp.receipt import confirm_all
 from bus_amqp.topology.plan import Plan
 from bus_amqp.transport.base import Connection
 from bus_amqp.transport.channel import PublishChannel
@@ -157,11 +158,13 @@ class Publisher:
     def _finish(self, settled: list[Entry]) -> None:
         if not settled:
             return
-        size_bytes = 0
-        for entry in settled:
-            size_bytes += entry.size_bytes
-            entry.receipt.settle(self._unroutable.pop(id(entry), None) if self._unroutable else None)
-        failed = [entry for entry in settled if entry.message.mandatory and entry.receipt.exception(0) is not None]
+        failed = []
+        if self._unroutable:
+            failed = [entry for entry in settled if id(entry) in self._unroutable]
+            for entry in failed:
+                entry.receipt.settle(self._unroutable.pop(id(entry)))
+        confirm_all([entry.receipt for entry in settled])  # those that have failed stay so
+        size_bytes = sum([entry.size_bytes for entry in settled])
         self.counts.confirmed += len(settled) - len(failed)
         self.counts.failed += len(failed)
         self._outbox.done(len(settled), size_bytes, self._settled_through())

@@ -106,7 +106,7 @@ MUTATIONS = (
     Mutation(
         "forget at a lost connection which keys are in hand",
         "bus_amqp/consume/lanes.py",
-        "        self._behind = {lane: deque() for lane in self._in_hand.values() if lane is not None}\n",
+        "        self._behind = {lane: deque() for lane in self._lanes_in_hand.values() if lane is not None}\n",
         "        self._behind = {}\n",
         f"{P3}::test_p3_a_temporary_subscription_keeps_order_while_connections_are_cut[memory-threads]",
     ),

@@ -29,7 +29,13 @@ class OpenTags:
         through = 0
         others: list[int] = []
         settled = self._settled
-        for tag in sorted(tags):
+        ordered = sorted(tags)
+        if ordered and not settled and ordered[0] == self._oldest:
+            last = ordered[-1]
+            if last - self._oldest == len(ordered) - 1 == len(set(ordered)) - 1:  # no holes: a worker went on in order
+                self._oldest = last + 1
+                return last, others
+        for tag in ordered:
             if tag < self._oldest or tag in settled:
                 continue
             if tag == self._oldest:
