@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from bus_amqp.errors import EventBusException, TransportError
 from bus_amqp.testing.broker import RealBroker
-from bus_amqp.testing.docker_broker import DEFAULT_IMAGE, DockerBroker
+from bus_amqp.testing.docker_broker import DEFAULT_IMAGE, DockerBroker, engine_answers
 from bus_amqp.testing.free_port import free_port
 from bus_amqp.testing.real_broker import start_private_node
 
@@ -75,6 +75,8 @@ class RealBrokers:
 
 
 def _start_in_docker() -> RealBroker:
+    if not engine_answers():  # asked first: the library leaves a socket open behind a connect that fails
+        raise TransportError("no RabbitMQ from Docker: no Docker engine answers")
     from docker.errors import DockerException  # here: a run without brokers needs no Docker library
     from testcontainers.core.container import DockerContainer
 
