@@ -6,12 +6,14 @@ from bus_amqp.errors import (
     AccessRefusedError,
     BrokerRefusedError,
     BusClosedError,
+    ChannelLostError,
     ConnectionLostError,
     DeadlineExceededError,
     EventBusException,
     EventTooLargeError,
     GroupConflictError,
     InvalidArgumentError,
+    NotFoundOnBrokerError,
     OutboxFullError,
     RoutingKeyTooLongError,
     SettingsError,
@@ -23,10 +25,10 @@ from bus_amqp.errors import (
     UnroutableError,
 )
 from bus_amqp.event import Event, EventCategory
-from bus_amqp.health import BusState, Health, Stats
+from bus_amqp.health import BusState, Gap, Health, PublisherHealth, Stats, SubscriptionHealth, SubscriptionStats
 from bus_amqp.receipt import Receipt, ReceiptState
 from bus_amqp.retry import Discard
-from bus_amqp.settings import Settings
+from bus_amqp.settings import Settings, load_settings
 from bus_amqp.subscriber import EventSubscriber, Subscribers
 from bus_amqp.topic import EventTopic
 
@@ -37,6 +39,7 @@ __all__ = [
     "BrokerRefusedError",
     "BusClosedError",
     "BusState",
+    "ChannelLostError",
     "ConnectionLostError",
     "DeadlineExceededError",
     "Discard",
@@ -47,10 +50,13 @@ __all__ = [
     "EventSubscriber",
     "EventTooLargeError",
     "EventTopic",
+    "Gap",
     "GroupConflictError",
     "Health",
     "InvalidArgumentError",
+    "NotFoundOnBrokerError",
     "OutboxFullError",
+    "PublisherHealth",
     "Receipt",
     "ReceiptState",
     "RoutingKeyTooLongError",
@@ -58,6 +64,8 @@ __all__ = [
     "SettingsError",
     "Stats",
     "Subscribers",
+    "SubscriptionHealth",
+    "SubscriptionStats",
     "TopologyMismatchError",
     "TransportError",
     "UndecodableError",
@@ -65,4 +73,5 @@ __all__ = [
     "UnknownSubscriptionError",
     "UnroutableError",
     "connect",
+    "load_settings",
 ]

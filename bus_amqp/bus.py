@@ -37,7 +37,10 @@ class EventBus(ABC):
 
     @abstractmethod
     def on_failed(self, function: Callable[[Receipt], object]) -> None:
-        """Call ``function(receipt)`` for every event that fails for good, on the bus's callback thread."""
+        """Call ``function(receipt)`` for every event of ``publish`` that fails for good, on the bus's callback thread.
+
+        ``receipt.event_id`` says which.
+        """
 
     @abstractmethod
     def subscribe(
@@ -69,7 +72,10 @@ class EventBus(ABC):
     def unsubscribe(
         self, subscription_id: UUID, subscriber: SubscriberLike | None = None, *, timeout_seconds: float = 30
     ) -> None:
-        """End a subscription; return once no callback of it runs or will run (from inside it: at once).
+        """End a subscription; return once no callback of it runs or will run.
+
+        From inside its own callback, or from a coroutine subscriber's, it returns at once: waiting would hold up
+        what has to end.
 
         ``subscriber``, if given, must be the one that subscribed.  A group's queue stays on the broker, a
         temporary one is deleted.  Raises ``UnknownSubscriptionError``, ``DeadlineExceededError``.

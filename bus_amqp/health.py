@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -17,6 +18,21 @@ class BusState(StrEnum):
     RECONNECTING = "reconnecting"
     FAILED = "failed"
     CLOSED = "closed"
+
+
+_SEVERITY = (
+    BusState.CLOSED,
+    BusState.FAILED,
+    BusState.RECONNECTING,
+    BusState.CONNECTING,
+    BusState.BLOCKED,
+    BusState.OPEN,
+)
+
+
+def worst_state(states: Iterable[BusState]) -> BusState:
+    """Return the state that needs the most attention."""
+    return min(states, key=_SEVERITY.index)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """``Receipt``: what became of one published event, for whoever wants to know.
 
-Settled by the publisher thread, read by any thread.  Most receipts are thrown away unread, so one costs
-no lock and no condition: a waiter registers itself *before* it looks at the state, the publisher writes
-the state *before* it looks for waiters; each sees the other, or both do.
+Settled by the publisher thread, and by the closing one when that has ended; read by any thread.  Most receipts
+are thrown away unread, so one costs no lock and no condition: a waiter registers itself *before* it looks at
+the state, who settles writes the state *before* looking for waiters; each sees the other, or both do.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import threading
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from enum import StrEnum
+from uuid import UUID
 
-from bus_amqp.errors import EventBusException
+from bus_amqp.errors import DeadlineExceededError, EventBusException
 
 logger = logging.getLogger("bus_amqp.publish")
 
@@ -38,11 +39,12 @@ class Receipt:
     ``result`` returns None once the broker has confirmed, and raises what went wrong otherwise.
     """
 
-    __slots__ = ("_callbacks", "_error", "_run_callback", "_state")
+    __slots__ = ("_callbacks", "_error", "_run_callback", "_state", "event_id")
 
-    def __init__(self, run_callback: Callable[[Callable[[], None]], None]) -> None:
-        self._state = _ACCEPTED  # written by the publisher thread
-        self._error: EventBusException | None = None  # written by the publisher thread, before the state
+    def __init__(self, run_callback: Callable[[Callable[[], None]], None], event_id: UUID | None = None) -> None:
+        self.event_id = event_id  # of the event that was published; None for the bus's own copies
+        self._state = _ACCEPTED  # written by the one thread that settles
+        self._error: EventBusException | None = None  # written by that thread, before the state
         self._callbacks: list[Callable[[], None]] | None = None  # guarded by _list_lock
         self._run_callback = run_callback  # carries user code away from the publisher thread
 
@@ -60,17 +62,24 @@ class Receipt:
         return state is not _ACCEPTED and state is not _STORED
 
     def result(self, timeout: float | None = None) -> None:
-        """Wait until confirmed.  Raises ``TimeoutError`` after ``timeout`` seconds, or why the event failed."""
+        """Wait until confirmed.  Raises ``DeadlineExceededError`` after ``timeout`` seconds, or why the event failed.
+
+        That error is a ``TimeoutError`` too, and says nothing about the event, which stays on its way.
+        """
         if error := self.exception(timeout):
             raise error
 
     def exception(self, timeout: float | None = None) -> EventBusException | None:
-        """Wait as ``result`` does and return the error, or None.  Raises ``TimeoutError``."""
+        """Wait as ``result`` does and return the error, or None.  Raises ``DeadlineExceededError``."""
         if not self.done():
             settled = threading.Event()
             self._when_done(settled.set)
             if not settled.wait(timeout):
-                raise TimeoutError(f"not confirmed within {timeout} seconds; the event is still {self._state}")
+                self._forget(settled.set)  # who asks again and again must not leave a callback each time
+                if not self.done():
+                    raise DeadlineExceededError(
+                        f"not confirmed within {timeout} seconds; the event is still {self._state}"
+                    )
         return self._error
 
     def add_done_callback(self, function: Callable[[Receipt], object]) -> None:
@@ -100,11 +109,17 @@ class Receipt:
                 loop.call_soon_threadsafe(settle)
 
         self._when_done(wake_loop)
-        yield from waiter.__await__()
+        try:
+            yield from waiter.__await__()
+        finally:
+            self._forget(wake_loop)  # the awaiting task may have been cancelled, and await again
         self.result(0)
 
     def settle(self, error: EventBusException | None = None) -> None:
-        """Write the outcome and tell who waits.  Publisher thread only; the first outcome stays."""
+        """Write the outcome and tell who waits; the first outcome stays.
+
+        On the publisher thread; once that has ended, on the thread that closes the bus.  Never on two at once.
+        """
         if self.done():
             return
         self._error = error
@@ -119,6 +134,13 @@ class Receipt:
             self._callbacks.append(function)
         if self.done():
             self._notify()
+
+    def _forget(self, function: Callable[[], None]) -> None:
+        if self._callbacks is None:
+            return
+        with _list_lock:
+            if self._callbacks is not None and function in self._callbacks:
+                self._callbacks.remove(function)
 
     def _notify(self) -> None:
         with _list_lock:

@@ -11,16 +11,17 @@ import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bus_amqp.backoff import CEILING_SECONDS
 from bus_amqp.errors import SettingsError
 
 PREFIX = "BUS_AMQP_"
 FILE_VARIABLE = "BUS_AMQP_SETTINGS_FILE"
+OUTBOX_OVERHEAD_BYTES = 512  # what a waiting event's Python objects take beside its body, roughly
 
 
 class _Section(BaseModel):
@@ -50,6 +51,15 @@ class PublisherSettings(_Section):
         default=1024 * 1024, ge=1024, description="Larger events are refused, and dead-lettered on arrival."
     )
     confirm_window: int = Field(default=4096, ge=1, description="Messages sent and not yet confirmed, at most.")
+
+    @model_validator(mode="after")
+    def _check_room(self) -> Self:
+        if self.outbox_bytes < (needed := self.max_event_bytes + OUTBOX_OVERHEAD_BYTES):
+            raise ValueError(
+                f"publisher.outbox_bytes = {self.outbox_bytes} has no room for the largest event: make it {needed} "
+                f"(publisher.max_event_bytes = {self.max_event_bytes}, and overhead) or more, or lower that"
+            )
+        return self
 
 
 class ConsumerSettings(_Section):
@@ -117,6 +127,12 @@ def load_settings(*, settings_file: Path | str | None = None, **arguments: Any) 
     return Settings.model_construct(
         _fields_set=loaded.model_fields_set, **{name: getattr(loaded, name) for name in Settings.model_fields}
     )
+
+
+def with_exchange(settings: Settings, exchange: str | None = None) -> Settings:
+    """Return the settings with another exchange (None: with their own), checked.  Raises ``SettingsError``."""
+    given = {**dict(settings), **({} if exchange is None else {"exchange": exchange})}
+    return _validated(Settings, given, {}, None)  # pydantic's own model_copy checks nothing
 
 
 def require_url(settings: Settings) -> str:
@@ -228,6 +244,8 @@ def _told(
     place: tuple[int | str, ...], kind: str, message: str, value: object,
     given: Mapping[str, Any], variables: Mapping[str, str], path: Path | str | None,
 ) -> str:  # fmt: skip
+    if kind == "value_error":  # of a whole section; the text names the fields
+        return message.removeprefix("Value error, ")
     names = [str(part) for part in place]
     dotted = ".".join(names)
     variable = PREFIX + "__".join(names).upper()

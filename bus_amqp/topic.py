@@ -6,9 +6,9 @@ users.  Words follow AMQP: ``*`` stands for one word, ``#`` for any number of th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from functools import cached_property, wraps
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
@@ -16,6 +16,23 @@ from bus_amqp.errors import InvalidArgumentError
 from bus_amqp.event import Event
 
 _FIELDS = ("event_category", "resource_type", "resource_uuid", "event_source")
+_P = ParamSpec("_P")
+_TopicT = TypeVar("_TopicT", bound=BaseModel)
+
+
+def _naming_unknown(init: Callable[Concatenate[_TopicT, _P], None]) -> Callable[Concatenate[_TopicT, _P], None]:
+    """Refuse a misspelt field as every other wrong argument is, and leave the keywords typed for checkers."""
+
+    @wraps(init)
+    def checked(self: _TopicT, /, *args: _P.args, **given: _P.kwargs) -> None:
+        known = type(self).model_fields
+        if unknown := ", ".join(sorted(given.keys() - known.keys())):
+            raise InvalidArgumentError(f"no topic: unknown field {unknown}; a topic has {', '.join(known)}")
+        if args:
+            raise InvalidArgumentError(f"no topic: name each field, as in EventTopic({next(iter(known))}=...)")
+        init(self, *args, **given)
+
+    return checked
 
 
 class EventTopic(BaseModel, frozen=True, extra="forbid", title="EventTopic"):  # as arguments: see Event
@@ -23,7 +40,7 @@ class EventTopic(BaseModel, frozen=True, extra="forbid", title="EventTopic"):  #
 
     ``event_type`` may be a pattern over its dotted words: ``VM.#``, ``*.START``, ``#.DELETE``.
     ``EventTopic()`` is everything.  The constructor raises ``InvalidArgumentError`` (also a ``ValueError``)
-    that names the field, for a malformed pattern and for what is no string.
+    that names the field, for a malformed pattern, for what is no string and for an unknown name.
     """
 
     event_category: str | None = Field(default=None, min_length=1)
@@ -32,6 +49,7 @@ class EventTopic(BaseModel, frozen=True, extra="forbid", title="EventTopic"):  #
     resource_uuid: str | None = None
     event_source: str | None = Field(default=None, min_length=1)
 
+    @_naming_unknown
     def __init__(
         self,
         *,

@@ -12,7 +12,15 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from bus_amqp.consume.consumption import Attach, Consumption, Detach, Letter, RestoreFailed, earliest
-from bus_amqp.errors import BrokerRefusedError, ChannelLostError, EventBusException
+from bus_amqp.errors import (
+    BrokerRefusedError,
+    BusClosedError,
+    ChannelLostError,
+    ConnectionLostError,
+    EventBusException,
+    InvalidArgumentError,
+)
+from bus_amqp.health import Gap
 from bus_amqp.ioloop.mailbox import Mailbox
 from bus_amqp.transport.base import Connection
 from bus_amqp.transport.signals import Cancelled, ChannelClosed, Deliveries, Signal
@@ -55,7 +63,7 @@ class Consumer:
                 case Attach():
                     self._attach(letter)
                 case RestoreFailed():
-                    if letter.session is None or letter.session == letter.consumption.dispatcher.session:
+                    if _still_holds(letter):
                         self._failed(letter.consumption, letter.error)
                 case Detach():
                     self._detach(letter.consumption)
@@ -68,23 +76,26 @@ class Consumer:
         if consumption.dispatcher.is_closed:
             return  # unsubscribed meanwhile: its Detach has come, or will, and nobody would end it again
         self._consumptions[consumption.subscription_id] = consumption
+        if consumption.channel is not None:
+            if letter.gap is not None:  # its bindings were gone, its queue and channel were not
+                _report_gap(consumption, letter.gap)
+            return
         gap = consumption.unreported_gap = letter.gap or consumption.unreported_gap
-        if consumption.channel is not None or self._connection is None:
+        if self._connection is None:
             return
         try:
             channel = self._connection.consume_channel(
                 consumption.queue, consumption.prefetch, consumer_tag=str(consumption.subscription_id)
             )
-        except (BrokerRefusedError, ChannelLostError) as exc:
+        except ConnectionLostError:
+            raise  # everybody's trouble: the loop connects again
+        except EventBusException as exc:  # this subscription's own, also an argument that AMQP cannot carry
             self._failed(consumption, exc)
             return
         self._by_channel[id(channel)] = consumption
-        consumption.began(channel, gap)
+        consumption.began(channel)
         if gap is not None:
-            logger.warning(
-                "%s had no queue from %s to %s: events of that time have not reached it",
-                consumption.queue, gap.since, gap.until,
-            )  # fmt: skip
+            _report_gap(consumption, gap)
         if not consumption.attached.done():
             consumption.attached.set_result(None)
 
@@ -96,7 +107,7 @@ class Consumer:
             self._consumptions.pop(consumption.subscription_id, None)
             consumption.attached.set_exception(error)
             return
-        is_refused = isinstance(error, BrokerRefusedError)
+        is_refused = isinstance(error, BrokerRefusedError | InvalidArgumentError)
         consumption.reason = str(error)
         consumption.retry_at = time.monotonic() + (
             REFUSED_PAUSE_SECONDS if is_refused else consumption.backoff.next_delay()
@@ -109,6 +120,10 @@ class Consumer:
             consumption.settle()
             self._close_channel(consumption, "unsubscribed")
         finally:  # a connection that is lost here has ended the channel too
+            if not consumption.attached.done():  # somebody waits in ``subscribe`` while another closes the bus
+                consumption.attached.set_exception(
+                    BusClosedError("the bus was closed, or the subscription ended, before it was consuming")
+                )
             if not consumption.detached.done():
                 consumption.detached.set_result(None)
 
@@ -167,3 +182,20 @@ class Consumer:
     def is_finished(self) -> bool:
         """Return whether every subscription has been detached."""
         return not self._consumptions
+
+
+def _report_gap(consumption: Consumption, gap: Gap) -> None:
+    consumption.note_gap(gap)
+    logger.warning(
+        "%s was not bound from %s to %s: events of that time have not reached it",
+        consumption.queue, gap.since, gap.until,
+    )  # fmt: skip
+
+
+def _still_holds(letter: RestoreFailed) -> bool:
+    consumption = letter.consumption
+    if consumption.dispatcher.is_closed:
+        return False  # its Detach has come, or will
+    if letter.session is None:
+        return consumption.channel is None  # a later restore may have worked: its channel is not to be closed
+    return letter.session == consumption.dispatcher.session

@@ -12,17 +12,22 @@ from uuid import UUID
 from bus_amqp.backoff import Backoff
 from bus_amqp.consume.dead_letter import DeadLetter, DeadLetterAddress, dead_letter_message
 from bus_amqp.consume.dispatcher import Dispatcher
+from bus_amqp.errors import EventBusException, TransportError
 from bus_amqp.health import Gap, SubscriptionHealth
 from bus_amqp.topology.plan import Plan
 from bus_amqp.transport.channel import ConsumeChannel
 from bus_amqp.wire.message import Delivery, Message
 
-Republish = Callable[[Message, Callable[[bool], None]], None]
+# Sends a copy; the callback gets why it could not be stored, None: it was.
+Republish = Callable[[Message, Callable[[EventBusException | None], None]], None]
+
+# A channel that lived so long was a success.  One that ends sooner may have met the same poison message again.
+STABLE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Attach:
-    """Letter: the queue is there, consume from it.  ``gap``: it had to be made anew."""
+    """Letter: the queue is there, consume from it.  ``gap``: it, or its bindings, had to be made anew."""
 
     consumption: Consumption
     gap: Gap | None = None
@@ -30,9 +35,9 @@ class Attach:
 
 @dataclass(frozen=True, slots=True)
 class RestoreFailed:
-    """Letter: the queue could not be made; try again later.
+    """Letter: the queue could not be made, or a session has to end; try again later.
 
-    ``session``: whose copy could not be stored; None: it is not about a copy.
+    ``session``: whose copy could not be stored, or whose worker failed; None: it is about the queue.
     """
 
     consumption: Consumption
@@ -54,7 +59,7 @@ class Consumption:
     """Owns the dispatcher and the channel of one subscription.
 
     ``channel``, ``retry_at`` and the health fields are written by the consumer thread; health fields are read by
-    any.  Workers call ``accept``, ``settle_soon`` and ``dead_letter``.
+    any.  Workers call ``accept``, ``settle_soon``, ``dead_letter`` and ``give_back``.
     """
 
     def __init__(
@@ -90,6 +95,7 @@ class Consumption:
         self.gaps: tuple[Gap, ...] = ()
         self.unreported_gap: Gap | None = None  # of a repair that ended before it was consuming
         self.lost_at: float | None = None  # epoch seconds
+        self._began_at = 0.0  # monotonic; consumer thread
         self._post = post
         self._wake = wake
         self._republish = republish
@@ -115,28 +121,36 @@ class Consumption:
             self._discarded.append((session, delivery.tag))
             return
 
-        def stored(is_stored: bool) -> None:  # on the publisher thread
-            if is_stored:
+        def stored(error: EventBusException | None) -> None:  # on the publisher thread
+            if error is None:
                 self._accepted.append((session, delivery.tag))
                 self._wake()
-            else:  # the dead-letter queue was deleted: it is made again, and the original delivered again
-                self._post(RestoreFailed(self, _NO_DEAD_QUEUE, session))
+            else:  # was the dead-letter queue deleted?  It is made again, and the original delivered again
+                self.give_back(session, TransportError(f"a copy for the dead-letter queue was not stored: {error}"))
 
         self._republish(dead_letter_message(delivery, letter, self.address), stored)
 
-    def began(self, channel: ConsumeChannel, gap: Gap | None) -> None:
+    def give_back(self, session: int, error: Exception) -> None:
+        """Have the session ended, so that the broker delivers again what is not settled.  Any thread."""
+        self._post(RestoreFailed(self, error, session))
+
+    def began(self, channel: ConsumeChannel) -> None:
         """Note that the broker delivers."""
         self.channel = channel
         self.retry_at = None
         self.reason = ""
         self.lost_at = None
+        self._began_at = time.monotonic()
+
+    def note_gap(self, gap: Gap) -> None:
+        """Remember a time without queue or bindings; the last ten are kept."""
         self.unreported_gap = None
-        self.backoff.reset()
-        if gap is not None:
-            self.gaps = (*self.gaps[-9:], gap)
+        self.gaps = (*self.gaps[-9:], gap)
 
     def ended(self, reason: str) -> None:
         """Note that the broker does not deliver any more; what was not started is forgotten."""
+        if self.channel is not None and time.monotonic() - self._began_at > STABLE_SECONDS:
+            self.backoff.reset()
         self.channel = None
         self.reason = reason
         self.lost_at = self.lost_at or time.time()
@@ -169,9 +183,6 @@ class Consumption:
             reason=self.reason,
             gaps=self.gaps,
         )
-
-
-_NO_DEAD_QUEUE = RuntimeError("the dead-letter queue is gone")
 
 
 def earliest(moments: Iterable[float | None]) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from bus_amqp.errors import UndecodableError
 from bus_amqp.wire.message import Delivery, HeaderValue, Message, Properties
@@ -20,6 +21,9 @@ FIRST_FAILURE = "x-bus-first-failure"
 LAST_FAILURE = "x-bus-last-failure"
 MAX_HEADERS = 50
 MAX_NAME = 60  # characters; AMQP allows 255 bytes
+MAX_KEY = 255  # what AMQP allows for a routing key
+MAX_MOMENT = 60  # an ISO time has half of that
+MAX_ATTEMPTS = 2**31 - 1  # foreign counts come near 2**63, and one more than that cannot be written
 MAX_TEXT = 1000  # an exception's text can hold a whole response; header tables travel in one frame
 
 
@@ -53,11 +57,11 @@ def dead_letter_message(
         REASON: letter.reason,
         EXCEPTION: letter.explanation[:MAX_TEXT],
         SUBSCRIBER: address.subscriber,
-        HOST: socket.gethostname(),
+        HOST: _hostname(),
         QUEUE: address.queue,
-        ROUTING_KEY: str(properties.headers.get(ROUTING_KEY) or delivery.routing_key),
-        ATTEMPTS: (attempts if isinstance(attempts, int) else 0) + 1,
-        FIRST_FAILURE: str(properties.headers.get(FIRST_FAILURE) or now),
+        ROUTING_KEY: str(properties.headers.get(ROUTING_KEY) or delivery.routing_key)[:MAX_KEY],
+        ATTEMPTS: min(max(attempts if isinstance(attempts, int) else 0, 0) + 1, MAX_ATTEMPTS),
+        FIRST_FAILURE: str(properties.headers.get(FIRST_FAILURE) or now)[:MAX_MOMENT],
         LAST_FAILURE: now,
     }
     return Message(
@@ -72,6 +76,12 @@ def dead_letter_message(
         exchange=address.exchange,
         mandatory=True,
     )
+
+
+@lru_cache(maxsize=1)
+def _hostname() -> str:
+    """Ask the system once: a storm of dead letters must not be one of system calls."""
+    return socket.gethostname()
 
 
 def _plain_headers(properties: Properties) -> dict[str, HeaderValue]:

@@ -59,12 +59,11 @@ class Dispatcher:
         """Have ``function`` called, on any thread, when there may be something to take.  Before the first delivery."""
         self._on_ready = function
 
-    def begin_session(self) -> int:
-        """Forget what was not started and return the number of the new session.  Consumer thread."""
+    def begin_session(self) -> None:
+        """Count a new session and forget what was not started.  Consumer thread."""
         with self._changed:
             self._session += 1
             self._lanes.forget_waiting()
-            return self._session
 
     def submit(self, deliveries: Sequence[Delivery]) -> None:
         """Queue deliveries of the current session.  Consumer thread."""

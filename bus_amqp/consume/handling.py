@@ -27,6 +27,18 @@ current_event: ContextVar[Event | None] = ContextVar("bus_amqp_current_event", d
 current_subscription: ContextVar[UUID | None] = ContextVar("bus_amqp_current_subscription", default=None)
 
 
+def caused_by(event: Event, cause: Event) -> Event:
+    """Return the event with the ids of what a handler was handling when it published it."""
+    if event.event_id == cause.event_id:
+        return event  # a handler that passes on what it was given
+    update: dict[str, object] = {}
+    if event.causation_id is None:
+        update["causation_id"] = cause.event_id
+    if event.correlation_id is None:
+        update["correlation_id"] = cause.correlation_id or str(cause.event_id)
+    return event.model_copy(update=update) if update else event
+
+
 @dataclass(slots=True)
 class HandlingCounts:
     """Counts of one worker.  Written by that worker alone, so that no increment is lost; read by any thread."""
@@ -110,10 +122,10 @@ class Handling:
     def _judge(self, event: Event, error: BaseException) -> DeadLetter | None:
         if isinstance(error, Discard):
             self.counts.discarded += 1
-            logger.info("%s discarded event %s: %s", self._name, event.event_id, error.reason)
+            logger.info("%s discarded event %s: %s", self._name, event.event_id, _reason_of(error))
             return None
         logger.error("%s failed on event %s; it is dead-lettered", self._name, event.event_id, exc_info=error)
-        return self.dead_letter("exception", f"{type(error).__name__}: {error}")
+        return self.dead_letter("exception", f"{type(error).__name__}: {_text_of(error)}")
 
     def dead_letter(self, reason: str, explanation: str) -> DeadLetter:
         """Count and return a dead letter."""
@@ -121,3 +133,17 @@ class Handling:
         if reason != "exception":
             logger.warning("%s: a message is dead-lettered (%s): %s", self._name, reason, explanation[:200])
         return DeadLetter(reason, explanation)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 -- a subscriber's own __str__: one that raises must not cost the worker
+        return "(its text cannot be had: __str__ raised)"
+
+
+def _reason_of(error: Discard) -> str:
+    try:
+        return str(error.reason)
+    except Exception:  # noqa: BLE001 -- a subclass that skipped our __init__ has no reason, or one without a text
+        return _text_of(error)

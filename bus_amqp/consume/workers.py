@@ -1,12 +1,13 @@
 """The workers of one subscription: threads for plain subscribers, tasks for coroutine ones.
 
-They run user code and never touch the network: settlements go to the consumer thread's mailbox, copies for
-the dead-letter queue through the outbox.
+They run user code and never touch the network: what is handled gathers in the ``Settler`` until the consumer
+thread takes it, copies for the dead-letter queue go through the outbox.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from contextlib import suppress
@@ -21,6 +22,9 @@ from bus_amqp.event import Event
 from bus_amqp.ioloop.service import AsyncLoop, start_thread
 from bus_amqp.wire.message import Delivery
 
+logger = logging.getLogger("bus_amqp.consume")
+
+FAULT = "a worker failed outside of its subscriber; this is a fault of bus_amqp, and its event is delivered again"
 BATCH_EVENTS = 64  # for a single worker: one lock and one acknowledgement for so many quick handlers
 SETTLE_SECONDS = 0.005  # but what is done is not kept back: a crash would have it handled again
 
@@ -36,6 +40,9 @@ class Settler(Protocol):
 
     def dead_letter(self, session: int, delivery: Delivery, letter: DeadLetter) -> None:
         """Copy a delivery to the dead-letter queue, and acknowledge it once the copy is confirmed."""
+
+    def give_back(self, session: int, error: Exception) -> None:
+        """End a session: what of it is not settled is delivered again."""
 
 
 class ThreadWorkers:
@@ -78,6 +85,9 @@ class ThreadWorkers:
         while (batch := self._dispatcher.take(limit)) is not None:
             try:
                 self._work_through(batch, handling)
+            except Exception as exc:  # the top of a thread: it has to live on, or its subscription stands still
+                logger.exception(FAULT)
+                self._settler.give_back(batch.session, exc)
             finally:
                 self._dispatcher.done(batch)
 
@@ -166,8 +176,13 @@ class AsyncWorkers:
                     continue
                 try:
                     await self._work_through(batch)
+                except Exception as exc:  # the top of a task: as in a worker's thread
+                    logger.exception(FAULT)
+                    self._settler.give_back(batch.session, exc)
                 finally:
                     self._dispatcher.done(batch)
+                # A handler that never suspends would keep the loop from all other coroutine subscribers.
+                await asyncio.sleep(0)
         finally:
             self._running -= 1
             if not self._running:

@@ -12,13 +12,20 @@ from uuid import UUID
 
 from bus_amqp.backoff import Backoff
 from bus_amqp.bus import EventBus
-from bus_amqp.consume.handling import current_event, current_subscription
+from bus_amqp.consume.handling import caused_by, current_event, current_subscription
 from bus_amqp.engine.lifetime import FAREWELL_SECONDS, close_at_exit, wait_for_signal
 from bus_amqp.engine.options import checked_options
 from bus_amqp.engine.subscriptions import Subscriptions
-from bus_amqp.errors import BusClosedError, DeadlineExceededError, UndeliveredError
+from bus_amqp.errors import (
+    BusClosedError,
+    DeadlineExceededError,
+    EventBusException,
+    InvalidArgumentError,
+    UndeliveredError,
+    UnknownSubscriptionError,
+)
 from bus_amqp.event import Event
-from bus_amqp.health import BusState, Health, PublisherHealth, Stats
+from bus_amqp.health import BusState, Health, PublisherHealth, Stats, worst_state
 from bus_amqp.ioloop.control import Control
 from bus_amqp.ioloop.loop import Loop
 from bus_amqp.ioloop.service import AsyncLoop, Caller, start_thread
@@ -34,15 +41,6 @@ from bus_amqp.wire.codec import encode
 from bus_amqp.wire.message import Message
 
 logger = logging.getLogger("bus_amqp")
-
-_SEVERITY = (
-    BusState.CLOSED,
-    BusState.FAILED,
-    BusState.RECONNECTING,
-    BusState.CONNECTING,
-    BusState.BLOCKED,
-    BusState.OPEN,
-)
 
 
 class BrokeredBus(EventBus):
@@ -62,6 +60,7 @@ class BrokeredBus(EventBus):
             window=settings.publisher.confirm_window,
             plan=publisher_plan(settings.exchange) if settings.declare else None,
             on_failed=self._tell_failed,
+            on_exchange_gone=lambda: self._subscriptions.restore_bindings(),
         )
         backoff = partial(Backoff, ceiling_seconds=settings.connection.reconnect_pause_seconds)
         self._publish_loop = Loop("publisher", connectors, backoff=backoff)
@@ -111,27 +110,29 @@ class BrokeredBus(EventBus):
             raise BusClosedError("the bus is closed: nothing can be published any more")
         cause = current_event.get()
         if cause is not None and isinstance(event, Event):
-            event = _caused_by(event, cause)
+            event = caused_by(event, cause)
         message = encode(event, max_event_bytes=self._max_event_bytes)
         message.mandatory = mandatory
-        return Entry(message, Receipt(self._run_callback))
+        return Entry(message, Receipt(self._run_callback, event.event_id))
 
-    def _republish(self, message: Message, on_done: Callable[[bool], None]) -> None:
-        """Send a copy of a delivery; ``on_done(is_stored)`` is called on the publisher thread."""
+    def _republish(self, message: Message, on_done: Callable[[EventBusException | None], None]) -> None:
+        """Send a copy of a delivery; ``on_done`` hears on the publisher thread why it is not stored, or None."""
         receipt = Receipt(_call)
-        receipt.add_done_callback(lambda settled: on_done(settled.exception(0) is None))
+        receipt.add_done_callback(lambda settled: on_done(settled.exception(0)))
         if self._outbox.put_copy(Entry(message, receipt)):
             self._publish_loop.wake()
 
     def on_failed(self, function: Callable[[Receipt], object]) -> None:
         self._check_open()
+        if not callable(function):
+            raise InvalidArgumentError(f"on_failed takes a function of a receipt, not {function!r}")
         self._listeners.append(function)
 
     def _tell_failed(self, entry: Entry) -> None:
-        if not self._listeners:
+        if not self._listeners and not self._closed.is_set():  # close raises with the number of all
             logger.warning("event %s was not published: %s", entry.message.message_id, entry.receipt.exception(0))
         for listener in tuple(self._listeners):
-            self._callbacks.call(partial(_tell, listener, entry.receipt))
+            self._callbacks.call(partial(listener, entry.receipt))
 
     # -- subscribing
 
@@ -151,22 +152,33 @@ class BrokeredBus(EventBus):
 
     def subscribe_all(self, subscribers: Subscribers) -> Sequence[UUID]:
         self._check_open()
+        if not isinstance(subscribers, Subscribers):
+            raise InvalidArgumentError(f"subscribe_all takes Subscribers, not {type(subscribers).__name__}")
+        for declared in subscribers:
+            checked_options(declared.options)
         made: list[UUID] = []
         try:
             for declared in subscribers:
-                checked_options(declared.options)
-                made.append(self._subscriptions.subscribe(declared))
-        except BaseException:
+                made.append(self._subscriptions.subscribe(declared))  # noqa: PERF401 -- each may fail half-way
+        except BaseException as exc:
             for subscription_id in made:
-                self.unsubscribe(subscription_id)
+                try:
+                    self.unsubscribe(subscription_id)
+                except EventBusException as late:  # the first error is the one to tell
+                    exc.add_note(f"while undoing the others: {late}")
             raise
         return made
 
     def unsubscribe(
         self, subscription_id: UUID, subscriber: SubscriberLike | None = None, *, timeout_seconds: float = 30
     ) -> None:
-        self._check_open()
-        subscription = self._subscriptions.find(subscription_id, subscriber)
+        self._check_not_closed()
+        try:
+            subscription = self._subscriptions.find(subscription_id, subscriber)
+        except UnknownSubscriptionError:
+            if self._is_closing:
+                return  # closing has ended it already; a handler that is finishing must not fail over that
+            raise
         self._subscriptions.unsubscribe(subscription, time.monotonic() + timeout_seconds)
 
     # -- watching
@@ -178,7 +190,7 @@ class BrokeredBus(EventBus):
         states = [self._publish_loop.state]
         if self._subscriptions.is_started:
             states.append(self._consume_loop.state)
-        return min(states, key=_SEVERITY.index)
+        return worst_state(states)
 
     def health(self) -> Health:
         publisher = PublisherHealth(
@@ -205,7 +217,7 @@ class BrokeredBus(EventBus):
     # -- ending
 
     def flush(self, timeout_seconds: float = 30) -> None:
-        self._check_open()
+        self._check_not_closed()
         count = self._outbox.wait_settled(timeout_seconds)
         if count:
             raise UndeliveredError(
@@ -221,11 +233,12 @@ class BrokeredBus(EventBus):
     def close(self, timeout_seconds: float = 30) -> None:
         with self._lock:
             is_first, self._is_closing = not self._is_closing, True
+        is_inside = self._subscriptions.is_ours(current_subscription.get())
         if not is_first:
-            if current_subscription.get() is None:
+            if not is_inside:
                 self._ended.wait(timeout_seconds)
             return
-        if current_subscription.get() is not None:
+        if is_inside:
             # From a callback: closing waits for callbacks to end, so somebody else must do the waiting.
             start_thread("bus-closer", lambda: self._close_reporting(timeout_seconds))
             return
@@ -269,22 +282,14 @@ class BrokeredBus(EventBus):
         wait_for_signal(self._ended)
         self.close()
 
+    def _check_not_closed(self) -> None:
+        # While the bus is closing, handlers that are finishing may still flush, unsubscribe and publish.
+        if self._closed.is_set():
+            raise BusClosedError("the bus is closed")
+
     def _check_open(self) -> None:
         if self._is_closing:
             raise BusClosedError("the bus is closed")
-
-
-def _caused_by(event: Event, cause: Event) -> Event:
-    update: dict[str, object] = {}
-    if event.causation_id is None:
-        update["causation_id"] = cause.event_id
-    if event.correlation_id is None:
-        update["correlation_id"] = cause.correlation_id or str(cause.event_id)
-    return event.model_copy(update=update) if update else event
-
-
-def _tell(listener: Callable[[Receipt], object], receipt: Receipt) -> None:
-    listener(receipt)
 
 
 def _call(function: Callable[[], None]) -> None:

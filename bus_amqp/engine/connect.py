@@ -9,12 +9,18 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from bus_amqp.bus import EventBus
 from bus_amqp.engine.brokered_bus import BrokeredBus
 from bus_amqp.errors import SettingsError
-from bus_amqp.settings import Settings, load_settings, require_url, url_with_password, without_password
+from bus_amqp.settings import (
+    Settings,
+    load_settings,
+    require_url,
+    url_with_password,
+    with_exchange,
+    without_password,
+)
 from bus_amqp.transport.base import Connector
 
 
@@ -29,20 +35,36 @@ def connect(
     """Connect to a broker and return the bus.
 
     ``url``: ``amqp://user:password@host:port/vhost``, ``amqps://...``, ``memory://``; several are the nodes of
-    one cluster.  Default: ``BUS_AMQP_URL``.  ``client_name`` is what operators see in the broker's list of connections.
-    ``require_broker=False`` starts disconnected, accepts events and catches up.
+    one cluster.  Default: the settings' url, or ``BUS_AMQP_URL``.  ``client_name`` is what operators see in the
+    broker's list of connections.  ``require_broker=False`` starts disconnected, accepts events and catches up.
 
     Raises ``SettingsError``, ``AccessRefusedError`` at once, ``ConnectionLostError`` after ``connect_timeout_seconds``.
     """
-    settings = settings or load_settings()
-    if exchange is not None:
-        settings = settings.model_copy(update={"exchange": exchange})
-    urls = [url] if isinstance(url, str) else list(url) if url else _split(require_url(settings))
+    if settings is not None and not isinstance(settings, Settings):
+        raise SettingsError(f"settings must be a bus_amqp.Settings, not {type(settings).__name__}")
+    settings = with_exchange(load_settings() if settings is None else settings, exchange)
+    urls = _urls(url, settings)
     name = client_name or f"{Path(sys.argv[0]).name or 'python'}@{socket.gethostname()}:{os.getpid()}"
     connectors, release = _connectors(urls, settings, name)
     bus = BrokeredBus(connectors, settings, release=release)
     bus.start(timeout_seconds=settings.connection.connect_timeout_seconds, require_broker=require_broker)
     return bus
+
+
+def _urls(url: object, settings: Settings) -> list[str]:
+    """Return the nodes' urls.  Raises ``SettingsError``, which quotes no url: there may be a password in it."""
+    if url is None:
+        return _split(require_url(settings if settings.url else load_settings()))
+    if isinstance(url, str):
+        return _split(url)
+    if not isinstance(url, Sequence) or isinstance(url, bytes | bytearray | memoryview):
+        raise SettingsError(f"url must be a string or a sequence of them, not {type(url).__name__}")
+    for one in url:
+        if not isinstance(one, str):
+            raise SettingsError(f"each url must be a string, not {type(one).__name__}")
+    if not url:
+        raise SettingsError("url is an empty sequence: name at least one broker, or leave it out for BUS_AMQP_URL")
+    return list(url)
 
 
 def _split(url: str) -> list[str]:
@@ -52,7 +74,7 @@ def _split(url: str) -> list[str]:
 
 def _connectors(urls: Sequence[str], settings: Settings, name: str) -> tuple[list[Connector], Callable[[], None]]:
     """Return one connector for each node, and what gives back what they hold."""
-    schemes = {urlsplit(url).scheme for url in urls}
+    schemes = {url.partition("://")[0].lower() if "://" in url else "" for url in urls}
     if schemes == {"memory"} and len(urls) == 1:
         from bus_amqp.transport.memory.connection import MemoryConnector
 

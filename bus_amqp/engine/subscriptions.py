@@ -11,8 +11,8 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID, uuid4
 
 from bus_amqp.backoff import Backoff
@@ -23,7 +23,8 @@ from bus_amqp.consume.dispatcher import Dispatcher
 from bus_amqp.consume.handling import Handling, current_subscription
 from bus_amqp.consume.workers import AsyncWorkers, ThreadWorkers, Workers
 from bus_amqp.engine.lifetime import FAREWELL_SECONDS
-from bus_amqp.engine.options import check_same_group
+from bus_amqp.engine.options import MAX_PREFETCH, check_same_group
+from bus_amqp.engine.subscription import Subscription, declare_again, rebind, stats_of
 from bus_amqp.errors import (
     BusClosedError,
     ConnectionLostError,
@@ -36,8 +37,7 @@ from bus_amqp.ioloop.control import Control
 from bus_amqp.ioloop.loop import Loop
 from bus_amqp.ioloop.service import AsyncLoop
 from bus_amqp.settings import Settings
-from bus_amqp.subscriber import Declared, SubscriberLike, SubscriptionOptions, handler_of, is_coroutine_handler
-from bus_amqp.topic import EventTopic
+from bus_amqp.subscriber import Declared, SubscriberLike, handler_of, is_coroutine_handler
 from bus_amqp.topology import names
 from bus_amqp.topology.plan import subscription_plan, subscription_queue
 from bus_amqp.transport.base import Connection
@@ -46,17 +46,6 @@ from bus_amqp.wire.routing_key import binding_key
 logger = logging.getLogger("bus_amqp.consume")
 
 PREFETCH_PER_WORKER = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Subscription:
-    """One entry of the registry."""
-
-    subscriber: SubscriberLike
-    topics: frozenset[EventTopic]
-    options: SubscriptionOptions
-    consumption: Consumption
-    workers: Workers
 
 
 class Subscriptions:
@@ -72,6 +61,7 @@ class Subscriptions:
         self._republish = republish
         self._lock = threading.Lock()
         self._registry: dict[UUID, Subscription] = {}  # guarded by _lock
+        self._ending: dict[UUID, Subscription] = {}  # unsubscribed, and not detached yet; guarded by _lock
         self._is_loop_started = False  # guarded by _lock
         self._is_closed = False  # guarded by _lock
         self._consumer = Consumer(loop.wake, self._restore)
@@ -128,7 +118,8 @@ class Subscriptions:
             subscription_id,
             queue=queue.name,
             plan=subscription_plan(exchange, options.group, queue, map(binding_key, declared.topics)),
-            prefetch=options.prefetch or max(self._settings.consumer.prefetch, PREFETCH_PER_WORKER * options.workers),
+            prefetch=options.prefetch
+            or min(MAX_PREFETCH, max(self._settings.consumer.prefetch, PREFETCH_PER_WORKER * options.workers)),
             dispatcher=dispatcher,
             address=DeadLetterAddress(
                 names.dead_exchange(exchange), names.dead_key(options.group), queue.name, subscriber=name
@@ -169,12 +160,27 @@ class Subscriptions:
 
         try:
             future = self._control.submit(
-                lambda connection: _declare_again(connection, consumption),
+                partial(declare_again, consumption),
                 self._settings.connection.connect_timeout_seconds,
             )
         except EventBusException:
             return  # the bus is closing
         future.add_done_callback(answer)
+
+    def restore_bindings(self) -> None:
+        """Declare every subscription's objects again: an exchange was deleted, and its bindings with it."""
+        noticed_at = datetime.now(UTC)
+        with self._lock:
+            consumptions = [subscription.consumption for subscription in self._registry.values()]
+        if not self._settings.declare:
+            return
+        for consumption in consumptions:
+            self._submit_quietly(partial(rebind, consumption, noticed_at, self._consumer.post))
+
+    def is_ours(self, subscription_id: UUID | None) -> bool:
+        """Return whether a callback of this subscription is one of this bus's."""
+        with self._lock:
+            return subscription_id in self._registry or subscription_id in self._ending
 
     def find(self, subscription_id: UUID, subscriber: SubscriberLike | None) -> Subscription:
         """Return a subscription.  Raises ``UnknownSubscriptionError``."""
@@ -198,13 +204,19 @@ class Subscriptions:
             if self._registry.pop(subscription.consumption.subscription_id, None) is None:
                 raise UnknownSubscriptionError(f"subscription {subscription.consumption.subscription_id} has ended")
         self._end(subscription)
-        if current_subscription.get() != subscription.consumption.subscription_id:
-            self._wait_ended(subscription, deadline)
+        is_inside = current_subscription.get() == subscription.consumption.subscription_id
+        if is_inside or self._async_loop.is_current:
+            return  # waiting here would be waiting for itself: what has to end needs this thread
+        self._wait_ended(subscription, deadline)
 
     def _end(self, subscription: Subscription) -> None:
         consumption = subscription.consumption
+        with self._lock:
+            self._ending[consumption.subscription_id] = subscription
 
         def delete(_: Future[None]) -> None:  # on the consumer thread, once the channel is closed
+            with self._lock:
+                self._ending.pop(consumption.subscription_id, None)
             if subscription.options.group is None and self._settings.declare:
                 self._submit_quietly(lambda connection: connection.delete_queue(consumption.queue))
 
@@ -216,7 +228,7 @@ class Subscriptions:
         try:
             self._control.submit(work, self._settings.connection.connect_timeout_seconds)
         except (EventBusException, RuntimeError):  # closing, or the interpreter starts no threads any more
-            logger.info("a temporary queue is left to expire on the broker")
+            logger.info("the bus is closing: a temporary queue may be left to expire on the broker")
 
     def _wait_ended(self, subscription: Subscription, deadline: float) -> None:
         consumption = subscription.consumption
@@ -239,11 +251,12 @@ class Subscriptions:
             self._is_closed = True
             subscriptions = list(self._registry.values())
             self._registry.clear()
+            ending = list(self._ending.values())  # ended from inside their callbacks, or too slow for somebody
             is_started = self._is_loop_started
         for subscription in subscriptions:
             self._end(subscription)
         late = []
-        for subscription in subscriptions:
+        for subscription in (*ending, *subscriptions):
             try:
                 self._wait_ended(subscription, deadline)
             except DeadlineExceededError as exc:
@@ -265,28 +278,9 @@ class Subscriptions:
         """Count for every subscription."""
         with self._lock:
             subscriptions = list(self._registry.items())
-        return {subscription_id: _stats_of(subscription) for subscription_id, subscription in subscriptions}
+        return {subscription_id: stats_of(subscription) for subscription_id, subscription in subscriptions}
 
     @property
     def is_started(self) -> bool:
         """Whether there ever was a subscription, so that the consumer's connection counts."""
         return self._is_loop_started
-
-
-def _stats_of(subscription: Subscription) -> SubscriptionStats:
-    counts = subscription.workers.counts
-    return SubscriptionStats(
-        delivered=subscription.consumption.delivered,
-        handled=sum(one.handled for one in counts),
-        filtered=sum(one.filtered for one in counts),
-        discarded=sum(one.discarded for one in counts),
-        dead_lettered=sum(one.dead_lettered for one in counts),
-    )
-
-
-def _declare_again(connection: Connection, consumption: Consumption) -> Gap | None:
-    is_there = connection.queue_state(consumption.queue) is not None
-    connection.declare(consumption.plan)
-    if is_there or consumption.lost_at is None:
-        return None
-    return Gap(datetime.fromtimestamp(consumption.lost_at, UTC), datetime.now(UTC))

@@ -49,6 +49,8 @@ class Control:
         self._closed = False  # guarded by _lock
         self._connection: Connection | None = None  # control thread; others only call wake()
         self._tries = 0  # control thread: which node is next
+        self._in_hand: _Request | None = None  # control thread
+        self._lost_at_the_end: ConnectionLostError | None = None  # control thread: the first one after close()
         self._ending = threading.Event()  # ends pauses at once
 
     def __repr__(self) -> str:
@@ -83,7 +85,10 @@ class Control:
             raise ConnectionLostError(f"no answer from the broker within {timeout_seconds} s") from exc
 
     def close(self, timeout_seconds: float) -> bool:
-        """Serve what is waiting, close the connection and end the thread; return whether it ended in time."""
+        """Serve what is waiting, close the connection and end the thread; return whether it ended in time.
+
+        Without a broker nothing of it is tried any more: one connect timeout for each request would be too long.
+        """
         with self._lock:
             self._closed = True
             thread = self._thread
@@ -96,8 +101,30 @@ class Control:
         return not thread.is_alive()
 
     def _run(self) -> None:
+        try:
+            connection = self._serve_until_idle()
+        except BaseException as exc:
+            self._abandon(exc)
+            raise  # the top of the thread logs it
+        if connection is not None:  # after the lock was left: another thread may serve already
+            connection.close()
+
+    def _abandon(self, error: BaseException) -> None:
+        """Leave nothing behind: the next request starts another thread, and nobody waits for this one."""
+        with self._lock:
+            self._is_running = False
+            stranded = [self._in_hand, *self._requests]
+            self._requests.clear()
+            connection, self._connection, self._in_hand = self._connection, None, None
+        for request in stranded:
+            if request is not None and not request.future.done():
+                request.future.set_exception(ConnectionLostError(f"the thread of the requests ended: {error!r}"))
+        if connection is not None:
+            connection.close()
+
+    def _serve_until_idle(self) -> Connection | None:
+        """Return the connection, which is to be closed."""
         idle_since = time.monotonic()
-        connection: Connection | None = None
         while True:
             with self._lock:
                 request = self._requests.popleft() if self._requests else None
@@ -105,16 +132,19 @@ class Control:
                 if request is None and (self._closed or is_idle or self._connection is None):
                     self._is_running = False
                     connection, self._connection = self._connection, None  # the next thread opens its own
-                    break
+                    return connection
             if request is not None:
+                self._in_hand = request
                 self._serve(request)
+                self._in_hand = None
                 idle_since = time.monotonic()
             else:
                 self._idle(IDLE_SECONDS - (time.monotonic() - idle_since))
-        if connection is not None:
-            connection.close()
 
     def _serve(self, request: _Request) -> None:
+        if self._lost_at_the_end is not None:
+            request.future.set_exception(self._lost_at_the_end)
+            return
         backoff = self._backoff()
         while True:
             try:
@@ -122,6 +152,8 @@ class Control:
                 return
             except ConnectionLostError as exc:
                 self._drop()
+                if self._closed:
+                    self._lost_at_the_end = exc
                 delay = backoff.next_delay()
                 if time.monotonic() + delay >= request.deadline or self._closed:
                     request.future.set_exception(exc)
@@ -152,6 +184,9 @@ class Control:
         try:
             self._connection.turn(max(0.0, seconds))  # keeps the heartbeats going; wake() ends it
         except TransportError:
+            self._drop()
+        except Exception:  # the top of a thread that serves others: a connection that fails so is of no use
+            logger.exception("the idle control connection failed; this is a fault of bus_amqp")
             self._drop()
 
     def _drop(self) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from bus_amqp.backoff import Backoff
-from bus_amqp.errors import BrokerRefusedError, TransportError
+from bus_amqp.errors import BrokerRefusedError, ConnectionLostError, TransportError
 from bus_amqp.health import BusState
 from bus_amqp.ioloop.service import start_thread
 from bus_amqp.transport.base import Connection, Connector
@@ -23,6 +23,7 @@ from bus_amqp.transport.signals import Blocked, Signal, Unblocked
 logger = logging.getLogger("bus_amqp.connection")
 
 SETTLED_SECONDS = 0.5  # a connection that has lived so long ends a row of failures
+GRACE_SECONDS = 1.0  # the connector keeps the same time and says more: its error should win
 REFUSED_PAUSE_SECONDS = 5.0  # a wrong password does not become right in 100 ms, and brokers throttle bad logins
 
 
@@ -66,6 +67,8 @@ class Loop:
         self._broker = ""
         self._error: TransportError | None = None
         self._connects = 0
+        self._tried: list[str] = []  # addresses, in the order of the first try
+        self._told: set[tuple[BusState, str]] = set()  # loop thread only; what was logged of this outage
         self._nudged = threading.Event()  # interrupts pauses
         self._is_stopping = False  # written by stop(), read by the loop thread
         self._is_abandoned = False  # written by stop(), read by the loop thread
@@ -107,14 +110,20 @@ class Loop:
             self._nudged.set()
 
     def wait_open(self, timeout_seconds: float) -> TransportError | None:
-        """Wait until the connection is open.  Return None, or why it is not: at once if refused, else in time."""
+        """Wait until the connection is open.  Return None, or why it is not: at once if refused, else in time.
+
+        With nothing to say by then: ``GRACE_SECONDS`` later.
+        """
         deadline = time.monotonic() + timeout_seconds
         with self._changed:
             while self._state not in (BusState.OPEN, BusState.BLOCKED, BusState.CLOSED):
                 remaining = deadline - time.monotonic()
-                if isinstance(self._error, BrokerRefusedError) or remaining <= 0:
-                    return self._error or TransportError(f"{self._role}: no connection within {timeout_seconds} s")
-                self._changed.wait(remaining)
+                if self._error is not None and (isinstance(self._error, BrokerRefusedError) or remaining <= 0):
+                    return self._error
+                if remaining <= -GRACE_SECONDS:
+                    tried = ", ".join(self._tried or [connector.address for connector in self._connectors])
+                    return ConnectionLostError(f"{self._role}: no connection to {tried} within {timeout_seconds} s")
+                self._changed.wait(remaining if remaining > 0 else remaining + GRACE_SECONDS)
             if self._state is BusState.CLOSED:
                 return self._error or TransportError(f"{self._role}: closed before it was connected")
         return None
@@ -150,6 +159,9 @@ class Loop:
 
     def _connect(self) -> Connection:
         connector = self._connectors[self._next_connector % len(self._connectors)]
+        if connector.address not in self._tried:
+            with self._changed:
+                self._tried.append(connector.address)
         self._next_connector += 1  # the next try goes to the next node
         connection = connector.connect(self._role)
         self._next_connector -= 1  # and stays with the one that answered
@@ -193,6 +205,7 @@ class Loop:
             self._connects += 1
             self._broker = connection.broker
             self._error = None
+        self._told.clear()
         self._set_state(BusState.OPEN)
 
     def _failed(self, error: TransportError) -> float:
@@ -201,12 +214,13 @@ class Loop:
         if time.monotonic() - self._opened_at > SETTLED_SECONDS:
             self._backoff.reset()  # not before: a broker that takes connections and drops them would be flooded
         self._opened_at = math.inf
-        if self._state in (BusState.OPEN, BusState.BLOCKED) or is_refused:  # one line for each outage, not each try
-            logger.warning("%s: %s; trying again", self._role, error)
         with self._changed:
             self._error = error
         never_open = self._connects == 0
         state = BusState.FAILED if is_refused else BusState.CONNECTING if never_open else BusState.RECONNECTING
+        if (state, str(error)) not in self._told:  # one line for each outage and each fault in it, not for each try
+            self._told.add((state, str(error)))
+            logger.warning("%s: %s; trying again", self._role, error)
         self._set_state(state, str(error))
         return REFUSED_PAUSE_SECONDS if is_refused else self._backoff.next_delay()
 

@@ -1,4 +1,4 @@
-"""``Mailbox``: how other threads hand settlements and requests to the thread that owns a connection."""
+"""``Mailbox``: how other threads leave requests and answers for the thread that owns a connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Where threads are born.  No other file constructs one, so this list is complete.
+"""Where threads are born.  No other file constructs one, so this list is complete:
+
+``bus-publisher`` and ``bus-consumer`` own a connection each, ``bus-control`` one while there are requests;
+``bus-worker-<subscription>-<number>`` call plain subscribers, ``bus-async`` runs the coroutine ones,
+``bus-callback`` calls receipt callbacks, ``bus-closer`` closes a bus from inside one of its callbacks.
+The demonstration and the test tools start theirs here too (``demo-...``, ``tcp-proxy-...``, ``bus-waker``).
 
 All are daemons: a program whose user forgot ``close`` ends when its main thread does (after a short
 flush), and one handler that hangs cannot keep a process alive for ever.
@@ -13,6 +18,8 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any
+
+from bus_amqp.errors import BusClosedError
 
 logger = logging.getLogger("bus_amqp.ioloop")
 
@@ -39,7 +46,7 @@ class Caller:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()  # two first calls at once must not start two threads
         self._thread: threading.Thread | None = None  # guarded by _lock
         self._closed = False  # guarded by _lock
@@ -47,23 +54,33 @@ class Caller:
     def __repr__(self) -> str:
         return f"<Caller {self._name} {self._calls.qsize()} waiting>"
 
-    def call(self, function: Callable[[], None]) -> None:
-        """Have the function called soon.  After ``close``: at once, on this thread, so that no callback is lost."""
+    def call(self, function: Callable[[], object]) -> None:
+        """Have the function called soon.
+
+        After ``close``, or where no thread can be had (the interpreter is ending): here and now, so that no callback
+        is lost.  Never raises.
+        """
         with self._lock:
-            is_closed = self._closed
-            if not is_closed:
-                self._calls.put(function)
-                if self._thread is None:
+            is_here = self._closed
+            if not is_here and self._thread is None:
+                try:
                     self._thread = start_thread(self._name, self._run)
-        if is_closed:
-            function()
+                except RuntimeError:
+                    is_here = True
+            if not is_here:
+                self._calls.put(function)
+        if is_here:
+            self._do(function)
 
     def _run(self) -> None:
         while (function := self._calls.get()) is not None:
-            try:
-                function()
-            except Exception:  # user code, or a chore that must not take the others with it
-                logger.exception("a call on thread %s failed", self._name)
+            self._do(function)
+
+    def _do(self, function: Callable[[], object]) -> None:
+        try:
+            function()
+        except Exception:  # user code, or a chore that must not take the others with it
+            logger.exception("a call on thread %s failed", self._name)
 
     def close(self, timeout_seconds: float) -> None:
         """Finish the calls that are waiting and end the thread."""
@@ -82,17 +99,29 @@ class AsyncLoop:
         self._lock = threading.Lock()  # two first subscribers at once must not start two loops
         self._loop: asyncio.AbstractEventLoop | None = None  # guarded by _lock
         self._thread: threading.Thread | None = None  # guarded by _lock
+        self._closed = False  # guarded by _lock
         self._spawned: set[Future[None]] = set()  # asyncio holds tasks weakly: one that hangs would be collected
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run the coroutine on the loop, to its end."""
-        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop())
+        """Run the coroutine on the loop, to its end; an error of it is logged.  Raises ``BusClosedError``."""
+        try:
+            future = asyncio.run_coroutine_threadsafe(coroutine, self.loop())
+        except (BusClosedError, RuntimeError) as exc:  # RuntimeError: closed between the two calls
+            coroutine.close()  # or the interpreter warns that nobody awaited it
+            raise BusClosedError("the bus is closed: its event loop has ended") from exc
         self._spawned.add(future)
-        future.add_done_callback(self._spawned.discard)
+        future.add_done_callback(self._finished)
+
+    def _finished(self, future: Future[None]) -> None:
+        self._spawned.discard(future)
+        if not future.cancelled() and (error := future.exception()) is not None:
+            logger.error("a task on thread bus-async ended with an error", exc_info=error)
 
     def loop(self) -> asyncio.AbstractEventLoop:
-        """Return the running loop."""
+        """Return the running loop.  Raises ``BusClosedError`` after ``close``: nobody would end another thread."""
         with self._lock:
+            if self._closed:
+                raise BusClosedError("the bus is closed: its event loop has ended")
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._thread = start_thread("bus-async", self._run)
@@ -120,6 +149,7 @@ class AsyncLoop:
     def close(self, timeout_seconds: float) -> None:
         """End the loop and its thread."""
         with self._lock:
+            self._closed = True
             loop, thread = self._loop, self._thread
             self._loop = None
         if loop is None or thread is None:

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 
 from bus_amqp.errors import BusClosedError, OutboxFullError
 from bus_amqp.receipt import Receipt
+from bus_amqp.settings import OUTBOX_OVERHEAD_BYTES
 from bus_amqp.wire.message import Message
 
-OVERHEAD_BYTES = 512  # what an entry's Python objects take beside its body, roughly
+OVERHEAD_BYTES = OUTBOX_OVERHEAD_BYTES
 
 
 class Entry:
@@ -28,6 +29,11 @@ class Entry:
         self.receipt = receipt
         self.size_bytes = len(message.body) + OVERHEAD_BYTES
         self.number = 0
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether this is a copy of a delivery: only those name an exchange."""
+        return self.message.exchange is not None
 
 
 class Outbox:
@@ -72,7 +78,8 @@ class Outbox:
     def put(self, entry: Entry, timeout_seconds: float) -> bool:
         """Accept an entry.  Return whether the publisher must be woken.
 
-        Raises ``OutboxFullError`` if there is no room within the timeout, ``BusClosedError``.
+        Raises ``OutboxFullError`` if there is no room within the timeout (at once, and not transient, if there can
+        never be), ``BusClosedError``.
         """
         with self._lock:
             if self._events >= self._max_events or self._bytes + entry.size_bytes > self._max_bytes or self._closed:
@@ -82,11 +89,6 @@ class Outbox:
     def put_many(self, entries: Sequence[Entry], timeout_seconds: float) -> bool:
         """Accept all entries or none; otherwise as ``put``."""
         size_bytes = sum(entry.size_bytes for entry in entries)
-        if len(entries) > self._max_events or size_bytes > self._max_bytes:
-            raise OutboxFullError(
-                f"{len(entries)} events of {size_bytes} bytes can never fit the outbox "
-                f"({self._max_events} events, {self._max_bytes} bytes): publish them in parts"
-            )
         is_wake_needed = False
         with self._lock:
             self._wait_for_room(len(entries), size_bytes, timeout_seconds)
@@ -109,6 +111,8 @@ class Outbox:
         return is_wake_needed
 
     def _wait_for_room(self, events: int, size_bytes: int, timeout_seconds: float) -> None:
+        if not self._closed and (events > self._max_events or size_bytes > self._max_bytes):
+            raise self._never_fits(events, size_bytes)
         deadline = 0.0
         while not self._closed and (
             self._events + events > self._max_events or self._bytes + size_bytes > self._max_bytes
@@ -124,6 +128,15 @@ class Outbox:
             self._room.wait(remaining)
         if self._closed:
             raise BusClosedError("the bus is closed: nothing can be published any more")
+
+    def _never_fits(self, events: int, size_bytes: int) -> OutboxFullError:
+        what = f"{events} events of {size_bytes} bytes" if events > 1 else f"an event of {size_bytes} bytes"
+        way_out = "publish them in parts" if events > 1 else "shorten it, or raise publisher.outbox_bytes"
+        error = OutboxFullError(
+            f"{what} can never fit the outbox ({self._max_events} events, {self._max_bytes} bytes): {way_out}"
+        )
+        error.is_transient = False  # who tries again whatever is transient would do so for ever
+        return error
 
     def take(self, max_events: int) -> list[Entry]:
         """Hand out the oldest entries.  Publisher thread only; nothing there: the next ``put`` asks for a wake."""

@@ -10,7 +10,14 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bus_amqp.errors import ChannelLostError, EventBusException, InvalidArgumentError, TransportError, UnroutableError
+from bus_amqp.errors import (
+    ChannelLostError,
+    EventBusException,
+    InvalidArgumentError,
+    NotFoundOnBrokerError,
+    TransportError,
+    UnroutableError,
+)
 from bus_amqp.publish.confirms import ConfirmTracker
 from bus_amqp.publish.outbox import Entry, Outbox
 from bus_amqp.receipt import confirm_all
@@ -46,11 +53,13 @@ class Publisher:
         window: int,
         plan: Plan | None,
         on_failed: Callable[[Entry], None],
+        on_exchange_gone: Callable[[], None],
     ) -> None:
         self._outbox = outbox
         self._window = window
         self._plan = plan  # None: the user has no right to declare, or need not
         self._on_failed = on_failed
+        self._on_exchange_gone = on_exchange_gone  # bindings went with it
         self._confirms = ConfirmTracker()
         self._channel: PublishChannel | None = None
         self._is_blocked = False
@@ -108,10 +117,9 @@ class Publisher:
 
     def _fail(self, entry: Entry, error: EventBusException) -> None:
         entry.receipt.settle(error)
-        self.counts.failed += 1
         # Those behind it in the batch are neither open nor done yet.
         self._outbox.done(1, entry.size_bytes, min(self._settled_through(), entry.number))
-        self._on_failed(entry)
+        self._count_failed([entry])
 
     def _send_rejected_again(self) -> None:
         self._unroutable.clear()  # what came back once may find a queue now
@@ -142,12 +150,28 @@ class Publisher:
                     self._is_blocked = False
                 case ChannelClosed():
                     self._finish(settled)
+                    if isinstance(signal.error, NotFoundOnBrokerError):
+                        self._exchange_is_gone(signal.error)
                     raise ChannelLostError(f"the broker closed the publish channel: {signal.error}") from signal.error
                 case _:
                     pass  # a publish connection has no deliveries
         if len(self._rejected) > rejected_before:  # one line for each turn, not each message
             logger.warning("the broker rejected %d messages; they are sent again", len(self._rejected))
         self._finish(settled)
+
+    def _exchange_is_gone(self, error: NotFoundOnBrokerError) -> None:
+        """Fail the copies, which name an exchange that only their subscription can declare again.
+
+        Sent again they would cost every new channel, and nothing of anybody would get through any more.
+        """
+        entries = self._confirms.reset()
+        copies = [entry for entry in entries if entry.is_copy]
+        self._restore([entry for entry in entries if not entry.is_copy])
+        for entry in copies:
+            entry.receipt.settle(error)
+        if copies:
+            self._outbox.done(len(copies), sum([entry.size_bytes for entry in copies]), self._settled_through())
+        self._on_exchange_gone()
 
     def _note_returned(self, returned: Returned) -> None:
         for entry in self._confirms.find_returned(returned.exchange, returned.routing_key, returned.message_id):
@@ -159,17 +183,24 @@ class Publisher:
         if not settled:
             return
         failed = []
-        if self._unroutable:
-            failed = [entry for entry in settled if id(entry) in self._unroutable]
-            for entry in failed:
-                entry.receipt.settle(self._unroutable.pop(id(entry)))
-        confirm_all([entry.receipt for entry in settled])  # those that have failed stay so
-        size_bytes = sum([entry.size_bytes for entry in settled])
+        try:
+            if self._unroutable:
+                failed = [entry for entry in settled if id(entry) in self._unroutable]
+                for entry in failed:
+                    entry.receipt.settle(self._unroutable.pop(id(entry)))
+            confirm_all([entry.receipt for entry in settled])  # those that have failed stay so
+        finally:  # their places are free whatever a waiter's wake does
+            size_bytes = sum([entry.size_bytes for entry in settled])
+            self._outbox.done(len(settled), size_bytes, self._settled_through())
         self.counts.confirmed += len(settled) - len(failed)
-        self.counts.failed += len(failed)
-        self._outbox.done(len(settled), size_bytes, self._settled_through())
-        for entry in failed:
-            self._on_failed(entry)
+        self._count_failed(failed)
+
+    def _count_failed(self, entries: Sequence[Entry]) -> None:
+        """Count and tell.  Copies are the bus's own business: their subscription hears of it another way."""
+        for entry in entries:
+            if not entry.is_copy:
+                self.counts.failed += 1
+                self._on_failed(entry)
 
     def _settled_through(self) -> int:
         oldest = self._confirms.oldest_open
@@ -199,5 +230,5 @@ class Publisher:
         entries = self._outbox.take(self._outbox.open_events)
         for entry in entries:
             entry.receipt.settle(error)
-        self.counts.failed += len(entries)
+        self._count_failed(entries)
         return len(entries)  # their places stay taken: a flush that waits is to end with this number, not with none

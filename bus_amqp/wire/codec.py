@@ -30,8 +30,10 @@ def encode(event: Event, *, max_event_bytes: int) -> Message:
     if not isinstance(event, Event):
         raise InvalidArgumentError(f"publish takes an Event, not {type(event).__name__}")
     try:
+        if event.details:  # the one part that can have changed since the event was checked; NaN would travel as null
+            check_json(event.details)
         body = _to_json(event, by_alias=True, exclude_none=True)
-    except ValueError as exc:  # details were changed after construction, or hold half a surrogate pair
+    except ValueError as exc:  # changed details, or half a surrogate pair
         raise InvalidArgumentError(f"event cannot be written as JSON: {exc}") from exc
     if len(body) > max_event_bytes:
         raise EventTooLargeError(

@@ -13,6 +13,14 @@ NAMES_OF_THE_DESIGN = (
     "Subscribers",
     "EventBus",
     "EventBusException",
+    # What users catch, annotate and build with, met in review.
+    "NotFoundOnBrokerError",
+    "ChannelLostError",
+    "Gap",
+    "SubscriptionHealth",
+    "SubscriptionStats",
+    "PublisherHealth",
+    "load_settings",
 )
 
 

@@ -115,9 +115,9 @@ class AmqpWorld(World):
 
         wait_until(declare_first, "to be faster than the bus")
 
-    def delete_exchange(self) -> None:
+    def delete_exchange(self, name: str | None = None) -> None:
         with self._channel() as channel:
-            channel.exchange_delete(self.exchange)
+            channel.exchange_delete(name or self.exchange)
 
     def bind(self, queue: str, routing_key: str) -> None:
         with self._channel() as channel:

@@ -142,8 +142,8 @@ class World(ABC):
         """Delete a queue and make one of the same name with other arguments."""
 
     @abstractmethod
-    def delete_exchange(self) -> None:
-        """Delete the bus's exchange, and with it all bindings."""
+    def delete_exchange(self, name: str | None = None) -> None:
+        """Delete an exchange (the bus's own, if not named), and with it all bindings."""
 
     @abstractmethod
     def bind(self, queue: str, routing_key: str) -> None:
@@ -241,9 +241,9 @@ class MemoryWorld(World):
             self.broker.objects.delete_queue(queue)
             self.broker.objects.declare(Plan(queues=(Queue(queue, {"x-queue-type": "classic"}),)))
 
-    def delete_exchange(self) -> None:
+    def delete_exchange(self, name: str | None = None) -> None:
         with self.broker.lock:
-            del self.broker.objects.exchanges[self.exchange]
+            del self.broker.objects.exchanges[name or self.exchange]
 
     def bind(self, queue: str, routing_key: str) -> None:
         with self.broker.lock:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bus_amqp.errors import UnroutableError
+from bus_amqp.errors import DeadlineExceededError, UnroutableError
 from bus_amqp.receipt import Receipt, ReceiptState
 from tests.unit.fakes import Running, call_here, wait_until, wait_until_blocked
 
@@ -208,3 +208,23 @@ def test_settling_after_the_awaiting_task_or_its_loop_ended_harms_nobody() -> No
 
 async def _await(receipt: Receipt) -> None:
     await receipt
+
+
+def test_a_wait_that_ran_out_leaves_nothing_behind() -> None:
+    """Who asks once a second for a day must not fill the memory; the error is one of the bus, too."""
+    receipt = a_receipt()
+    others: list[Receipt] = []
+    receipt.add_done_callback(others.append)
+
+    async def ask() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(_await(receipt), 0.001)
+
+    for _ in range(5):
+        with pytest.raises(DeadlineExceededError):
+            receipt.result(0)
+        asyncio.run(ask())
+
+    assert len(receipt._callbacks or ()) == 1
+    receipt.settle()
+    assert others == [receipt]

@@ -4,9 +4,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from bus_amqp.errors import SettingsError
 from bus_amqp.settings import (
+    OUTBOX_OVERHEAD_BYTES,
     PublisherSettings,
     Settings,
     child_environment,
@@ -28,7 +30,7 @@ def no_variables_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def settings_file(tmp_path: Path) -> Path:
     file = tmp_path / "bus.toml"
     top = 'url = "amqp://from-file/"\nexchange = "file"\n'
-    file.write_text(f"{top}[publisher]\noutbox_events = 7\noutbox_bytes = 7000\n")
+    file.write_text(f"{top}[publisher]\noutbox_events = 7\noutbox_bytes = 7000000\n")
     return file
 
 
@@ -49,7 +51,7 @@ def test_arguments_go_before_environment_before_file_before_defaults(
 
     assert settings.exchange == "argument"
     assert settings.url == "amqp://from-file/"
-    assert settings.publisher == PublisherSettings(publish_timeout_seconds=2, outbox_events=8, outbox_bytes=7000)
+    assert settings.publisher == PublisherSettings(publish_timeout_seconds=2, outbox_events=8, outbox_bytes=7_000_000)
     assert settings.consumer == Settings().consumer
     assert type(settings) is Settings
 
@@ -205,3 +207,22 @@ def test_pydantic_settings_is_not_loaded_for_nothing() -> None:
 
     assert "'bus_amqp.settings'" in ended.stdout
     assert "pydantic_settings" not in ended.stdout
+
+
+def test_an_outbox_must_have_room_for_the_largest_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event within its own limit would be refused for ever by an outbox that can never hold it."""
+    both = r"publisher.outbox_bytes = 4096.*publisher.max_event_bytes = 4096"
+    needed = 4096 + OUTBOX_OVERHEAD_BYTES
+
+    with pytest.raises(ValidationError, match=both):
+        PublisherSettings(outbox_bytes=4096, max_event_bytes=4096)
+    with pytest.raises(SettingsError, match=f"^{both}"):
+        load_settings(publisher={"outbox_bytes": 4096, "max_event_bytes": 4096})
+    monkeypatch.setenv("BUS_AMQP_PUBLISHER__MAX_EVENT_BYTES", "4096")
+    monkeypatch.setenv("BUS_AMQP_PUBLISHER__OUTBOX_BYTES", "4096")
+    with pytest.raises(SettingsError, match=f"^{both.split('.*')[0]}") as told:
+        load_settings()
+    assert str(needed) in str(told.value)
+
+    monkeypatch.setenv("BUS_AMQP_PUBLISHER__OUTBOX_BYTES", str(needed))
+    assert load_settings().publisher.outbox_bytes == needed

@@ -21,8 +21,12 @@ class NotingSettler:
         self.accepted: list[tuple[int, int]] = []
         self.asked_soon: list[int] = []  # how many were accepted when a worker said "soon"
         self.dead: list[tuple[int, int, DeadLetter]] = []
+        self.given_back: list[tuple[int, Exception]] = []
+        self.faults: list[Exception] = []  # raised one by one, as a fault of the bus would be
 
     def accept(self, session: int, tag: int) -> None:
+        if self.faults:
+            raise self.faults.pop()
         self.accepted.append((session, tag))
 
     def settle_soon(self) -> None:
@@ -30,6 +34,9 @@ class NotingSettler:
 
     def dead_letter(self, session: int, delivery: Delivery, letter: DeadLetter) -> None:
         self.dead.append((session, delivery.tag, letter))
+
+    def give_back(self, session: int, error: Exception) -> None:
+        self.given_back.append((session, error))
 
     @property
     def tags(self) -> list[int]:

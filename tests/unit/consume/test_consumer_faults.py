@@ -7,12 +7,15 @@ from datetime import UTC, datetime
 import pytest
 
 from bus_amqp.consume import consumer as consumer_module
+from bus_amqp.consume import consumption as consumption_module
 from bus_amqp.consume.consumer import IDLE_SECONDS
 from bus_amqp.consume.consumption import Attach, Detach, RestoreFailed
 from bus_amqp.errors import (
     AccessRefusedError,
+    BusClosedError,
     ChannelLostError,
     ConnectionLostError,
+    InvalidArgumentError,
     NotFoundOnBrokerError,
 )
 from bus_amqp.health import Gap
@@ -106,7 +109,7 @@ def test_a_copy_that_was_not_stored_ends_the_session(desk: Desk) -> None:
     consumption = desk.attached()
     channel = channel_of(consumption)
 
-    desk.consumer.post(RestoreFailed(consumption, RuntimeError("the dead-letter queue is gone")))
+    desk.consumer.post(RestoreFailed(consumption, RuntimeError("the dead-letter queue is gone"), session=0))
     desk.consumer.prepare()
 
     assert channel.is_closed
@@ -194,3 +197,85 @@ def test_a_restore_that_comes_back_after_unsubscribe_revives_nothing(is_connecte
     assert consumption.detached.done()
     assert desk.consumer.is_finished()
     assert desk.connection.consume_channels == []
+
+
+def test_an_argument_that_amqp_cannot_carry_is_its_own_subscriptions_trouble(desk: Desk) -> None:
+    """P4: an impossible prefetch must not cost the others their connection, again and again."""
+    good, bad = desk.attached("good"), desk.consumption("bad")
+    desk.connection.consume_error = error = InvalidArgumentError("prefetch 70000 does not fit")
+
+    desk.consumer.post(Attach(bad))
+    desk.consumer.prepare()
+
+    assert bad.attached.exception(0) is error
+    assert good.health().is_consuming
+
+
+@pytest.mark.parametrize("is_connected", [True, False])
+def test_detaching_tells_who_still_waits_for_the_first_attach(is_connected: bool, desk: Desk) -> None:
+    """P8: ``subscribe`` on one thread and ``close`` on another; it must not wait out the connect timeout."""
+    consumption = desk.consumption()
+    if not is_connected:
+        desk.consumer.lost()
+        desk.consumer.post(Attach(consumption))
+    consumption.dispatcher.close(lambda: desk.consumer.post(Detach(consumption)))
+
+    (desk.consumer.prepare if is_connected else desk.consumer.offline)()
+
+    assert isinstance(consumption.attached.exception(0), BusClosedError)
+    assert consumption.detached.done()
+    assert desk.consumer.is_finished()
+
+
+def test_a_restore_that_failed_late_leaves_a_working_channel_alone(desk: Desk) -> None:
+    """P7: two restores, the second has worked: to close its channel would redeliver everything for nothing."""
+    consumption = desk.attached()
+
+    desk.consumer.post(RestoreFailed(consumption, ConnectionLostError("the first of two")))
+    desk.consumer.prepare()
+
+    assert not channel_of(consumption).is_closed
+    assert consumption.dispatcher.session == 0
+    assert desk.restored == []
+
+
+def test_a_copy_that_failed_after_the_end_was_asked_for_changes_nothing(desk: Desk) -> None:
+    """P6, P8: what is in hand is settled on the channel that it came by; nothing is begun again."""
+    consumption = desk.attached()
+    consumption.dispatcher.close(lambda: None)
+
+    desk.consumer.post(RestoreFailed(consumption, RuntimeError("not stored"), session=0))
+    desk.consumer.prepare()
+
+    assert not channel_of(consumption).is_closed
+    assert desk.restored == []
+
+
+@pytest.mark.parametrize(("stable_seconds", "failures"), [(60.0, 3), (-1.0, 1)])
+def test_only_a_channel_that_lived_for_a_while_makes_the_pauses_short_again(
+    stable_seconds: float, failures: int, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P5: a copy that can never be stored would otherwise have its event delivered ten times a second for ever."""
+    monkeypatch.setattr(consumption_module, "STABLE_SECONDS", stable_seconds)
+    consumption = desk.attached()
+
+    for session in range(3):
+        consumption.give_back(session, RuntimeError("not stored"))
+        desk.consumer.prepare()
+        desk.consumer.post(Attach(consumption))
+        desk.consumer.prepare()
+
+    assert repr(consumption.backoff) == f"<Backoff after {failures} failures>"
+
+
+def test_bindings_that_were_gone_are_a_gap_of_a_channel_that_was_not(desk: Desk) -> None:
+    """P2: the exchange was deleted and made again; the queue and its consumer never noticed."""
+    consumption = desk.attached()
+    channel = channel_of(consumption)
+    gap = Gap(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
+
+    desk.consumer.post(Attach(consumption, gap))
+    desk.consumer.prepare()
+
+    assert consumption.health().gaps == (gap,)
+    assert consumption.channel is channel

@@ -8,6 +8,7 @@ from bus_amqp.backoff import Backoff
 from bus_amqp.consume.consumption import Consumption, Letter, RestoreFailed, earliest
 from bus_amqp.consume.dead_letter import REASON, DeadLetter, DeadLetterAddress
 from bus_amqp.consume.dispatcher import Dispatcher
+from bus_amqp.errors import EventBusException, UnroutableError
 from bus_amqp.health import Gap
 from bus_amqp.topology.plan import Plan
 from bus_amqp.wire.message import Message
@@ -22,7 +23,7 @@ class Desk:
     def __init__(self) -> None:
         self.letters: list[Letter] = []
         self.wakes: list[None] = []
-        self.copies: list[tuple[Message, Callable[[bool], None]]] = []
+        self.copies: list[tuple[Message, Callable[[EventBusException | None], None]]] = []
         self.consumption = Consumption(
             a_subscription_id(),
             queue="bus.events.billing",
@@ -45,7 +46,7 @@ def desk() -> Desk:
 
 def test_what_a_worker_has_handled_waits_for_the_consumer_thread(desk: Desk) -> None:
     """A worker never touches the channel, which the consumer thread owns; a wake for each event would cost too much."""
-    desk.consumption.began(desk.channel, None)
+    desk.consumption.began(desk.channel)
     desk.consumption.accept(0, 1)
     desk.consumption.accept(0, 2)
     assert (desk.channel.accepted, desk.wakes) == ([], [])
@@ -59,7 +60,7 @@ def test_what_a_worker_has_handled_waits_for_the_consumer_thread(desk: Desk) -> 
 
 def test_a_dead_letter_is_acknowledged_only_when_its_copy_is_stored(desk: Desk) -> None:
     """P5: acknowledged earlier, a crash between the two would lose the event."""
-    desk.consumption.began(desk.channel, None)
+    desk.consumption.began(desk.channel)
     desk.consumption.dead_letter(0, FakeDelivery(7, b"body"), LETTER)
 
     [(message, on_done)] = desk.copies
@@ -67,7 +68,7 @@ def test_a_dead_letter_is_acknowledged_only_when_its_copy_is_stored(desk: Desk) 
     assert message.headers[REASON] == "exception"
     desk.consumption.settle()
     assert desk.channel.accepted == []
-    on_done(True)
+    on_done(None)
     assert len(desk.wakes) == 1
     desk.consumption.settle()
     assert desk.channel.accepted == [7]
@@ -77,17 +78,18 @@ def test_a_copy_that_is_not_stored_leaves_the_original_and_has_the_queues_restor
     """P5, P7: somebody deleted the dead-letter queue; the broker keeps the event until it is back."""
     desk.consumption.dead_letter(3, FakeDelivery(7, b"body"), LETTER)
 
-    desk.copies[0][1](False)
+    desk.copies[0][1](UnroutableError("no queue took it"))
 
     [letter] = desk.letters
     assert isinstance(letter, RestoreFailed)
     assert letter.session == 3
     assert "dead-letter queue" in str(letter.error)
+    assert "no queue took it" in str(letter.error), "who reads the log wants to know why"
 
 
 def test_a_body_that_was_discarded_is_dead_lettered_by_the_broker(desk: Desk) -> None:
     """P5: five megabytes that nobody holds cannot be copied; the queue's own dead-lettering moves the whole."""
-    desk.consumption.began(desk.channel, None)
+    desk.consumption.began(desk.channel)
     desk.consumption.dead_letter(0, FakeDelivery(7, None, body_bytes=5_000_000), DeadLetter("too-large", "too large"))
     desk.consumption.settle()
 
@@ -97,7 +99,7 @@ def test_a_body_that_was_discarded_is_dead_lettered_by_the_broker(desk: Desk) ->
 
 def test_settlements_gather_and_go_out_together(desk: Desk) -> None:
     """One acknowledgement for many deliveries; each exactly once."""
-    desk.consumption.began(desk.channel, None)
+    desk.consumption.began(desk.channel)
     for tag in (1, 2, 3):
         desk.consumption.accept(0, tag)
     desk.consumption.dead_letter(0, FakeDelivery(4, None, body_bytes=5_000_000), LETTER)
@@ -110,13 +112,13 @@ def test_settlements_gather_and_go_out_together(desk: Desk) -> None:
 
 def test_the_end_of_a_channel_ends_its_session_and_its_settlements(desk: Desk) -> None:
     """Tags of a channel that is gone mean other messages, or nobody's, on the next one."""
-    desk.consumption.began(desk.channel, None)
+    desk.consumption.began(desk.channel)
     desk.consumption.dispatcher.submit([FakeDelivery(1)])
     desk.consumption.accept(0, 1)
 
     desk.consumption.ended("connection lost")
     fresh = FakeConsumeChannel("bus.events.billing", 8)
-    desk.consumption.began(fresh, None)
+    desk.consumption.began(fresh)
     desk.consumption.settle()
 
     assert desk.consumption.dispatcher.session == 1
@@ -138,7 +140,7 @@ def test_health_says_consuming_and_why_not(desk: Desk) -> None:
     before = desk.consumption.health()
     assert (before.is_consuming, before.reason) == (False, "not consuming yet")
 
-    desk.consumption.began(desk.channel, None)
+    desk.consumption.began(desk.channel)
     desk.consumption.dispatcher.submit([FakeDelivery(1), FakeDelivery(2)])
     desk.consumption.dispatcher.take_now(1)
     during = desk.consumption.health()
@@ -158,8 +160,7 @@ def test_gaps_are_kept_and_bounded(desk: Desk) -> None:
     gaps = [Gap(moment, moment) for _ in range(25)]
 
     for gap in gaps:
-        desk.consumption.began(desk.channel, gap)
-    desk.consumption.began(desk.channel, None)
+        desk.consumption.note_gap(gap)
 
     assert desk.consumption.health().gaps == tuple(gaps[-10:])
     assert desk.consumption.health().gaps[-1] is gaps[-1]
@@ -167,13 +168,13 @@ def test_gaps_are_kept_and_bounded(desk: Desk) -> None:
 
 def test_the_time_of_the_loss_is_the_first_one(desk: Desk) -> None:
     """P2: the gap begins when consuming ended, not with the last vain try to restore it."""
-    desk.consumption.began(desk.channel, None)
+    desk.consumption.began(desk.channel)
     desk.consumption.ended("connection lost")
     lost_at = desk.consumption.lost_at
 
     desk.consumption.ended("still lost")
     assert desk.consumption.lost_at == lost_at
-    desk.consumption.began(desk.channel, None)
+    desk.consumption.began(desk.channel)
     assert desk.consumption.lost_at is None
 
 

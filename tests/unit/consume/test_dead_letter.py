@@ -3,12 +3,16 @@
 import socket
 from datetime import UTC, datetime
 
+import pytest
+
+from bus_amqp.consume import dead_letter as dead_letter_module
 from bus_amqp.consume.dead_letter import (
     ATTEMPTS,
     EXCEPTION,
     FIRST_FAILURE,
     HOST,
     LAST_FAILURE,
+    MAX_ATTEMPTS,
     MAX_HEADERS,
     MAX_TEXT,
     QUEUE,
@@ -118,3 +122,32 @@ def test_broken_properties_do_not_keep_a_message_from_being_set_aside() -> None:
     assert message.body == b"body"
     assert message.message_id == ""
     assert headers_of(message)[REASON] == "exception"
+
+
+@pytest.mark.parametrize(("attempts", "expected"), [(2**63 - 1, MAX_ATTEMPTS), (-(2**63), 1), (41, 42)])
+def test_a_foreign_count_stays_one_that_can_be_written(attempts: int, expected: int) -> None:
+    """P5: one more than the largest number of AMQP is a copy that cannot be sent, and comes back for ever."""
+    assert headers_of(copy_of(with_headers(**{ATTEMPTS: attempts})))[ATTEMPTS] == expected
+
+
+def test_foreign_texts_in_our_headers_are_cut() -> None:
+    """P5: a header table travels in one frame, whoever wrote what is kept of it."""
+    headers = headers_of(copy_of(with_headers(**{ROUTING_KEY: "k" * 200_000, FIRST_FAILURE: "f" * 200_000})))
+
+    assert headers[ROUTING_KEY] == "k" * 255
+    assert headers[FIRST_FAILURE] == "f" * 60
+
+
+def test_the_name_of_the_host_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A storm of dead letters must not be one of system calls too."""
+    asked: list[str] = []
+    monkeypatch.setattr(socket, "gethostname", lambda: asked.append("") or "here")
+    dead_letter_module._hostname.cache_clear()
+
+    try:
+        hosts = {headers_of(copy_of(with_headers()))[HOST] for _ in range(3)}
+    finally:
+        dead_letter_module._hostname.cache_clear()
+
+    assert hosts == {"here"}
+    assert len(asked) == 1

@@ -226,3 +226,36 @@ def test_twins_share_everything_but_their_counts() -> None:
 
     assert (one.counts.handled, twin.counts.handled) == (1, 0)
     assert isinstance(twin.admit(delivered(an_event())), Event)
+
+
+class SpeechlessError(Exception):
+    """An error whose text cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class Wordless(Discard):
+    """A discard that skips the constructor of its base."""
+
+    def __init__(self) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("error", [SpeechlessError(), Wordless()])
+def test_an_error_without_a_text_is_judged_like_any_other(error: Exception) -> None:
+    """P4: what a subscriber raises is its event's fate; a broken ``__str__`` must not end the worker."""
+    one = handling(handler=raising(error))
+
+    async def fail(event: Event) -> None:
+        raise error
+
+    other = handling(handler=fail)
+    letters = [one.call(an_event()), asyncio.run(other.call_async(an_event()))]
+
+    if isinstance(error, Discard):
+        assert letters == [None, None]
+        assert one.counts == other.counts == HandlingCounts(discarded=1)
+    else:
+        assert all(letter is not None and letter.explanation.startswith("SpeechlessError: ") for letter in letters)
+        assert one.counts == other.counts == HandlingCounts(dead_lettered=1)

@@ -1,11 +1,12 @@
 """``bus_amqp.ioloop.loop``: the reconnect loop, against connections that follow a script."""
 
 import logging
+import threading
 import time
 
 import pytest
 
-from bus_amqp.errors import AccessRefusedError, TopologyMismatchError
+from bus_amqp.errors import AccessRefusedError, ConnectionLostError, TopologyMismatchError
 from bus_amqp.health import BusState
 from bus_amqp.ioloop import loop as loop_module
 from bus_amqp.transport.signals import Blocked, Unblocked
@@ -167,3 +168,70 @@ def test_blocked_and_unblocked_are_states_and_reach_the_client(start: Start, cli
 
     assert loop.reason == ""
     assert client.signals == [Blocked("disk"), Unblocked()]
+
+
+def test_a_connector_that_hangs_is_named_when_the_time_is_over(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bad input: a black hole at ``connect``; the error says where, and that trying again may help."""
+    monkeypatch.setattr(loop_module, "GRACE_SECONDS", 0.03)
+    released = threading.Event()
+    connector = FakeConnector(address="black.hole:5672")
+
+    def hang(connection: object) -> None:
+        released.wait(WAIT_SECONDS)
+
+    connector.on_connect = hang
+    loop = start(FakeConnector(address="never.tried:5672"), connector)
+    try:
+        loop.wait_open(WAIT_SECONDS)
+        hanging = start(connector)
+        error = hanging.wait_open(0.02)
+    finally:
+        released.set()
+
+    assert isinstance(error, ConnectionLostError)
+    assert error.is_transient
+    assert str(error) == "unit: no connection to black.hole:5672 within 0.02 s"
+
+
+def test_the_connectors_own_error_wins_over_the_wait(start: Start) -> None:
+    """Both keep the same time: the one who knows what was tried must be heard, though he speaks a moment later."""
+    waiting = threading.Event()
+    connector = FakeConnector()
+
+    def fail_late(connection: object) -> None:
+        waiting.wait(WAIT_SECONDS)
+        raise LOST
+
+    connector.on_connect = fail_late
+    loop = start(connector, delay=lambda low, high: WAIT_SECONDS)
+    threading.Timer(0.1, waiting.set).start()
+
+    assert loop.wait_open(0.01) is LOST
+
+
+@pytest.mark.parametrize("first", [[], [None]], ids=["never connected", "lost"])
+def test_an_outage_is_logged_once_and_again_when_its_reason_changes(
+    start: Start, caplog: pytest.LogCaptureFixture, first: list[None]
+) -> None:
+    """Operators see the first outage of a bus that starts without a broker, and no line for each try."""
+    other = ConnectionLostError("no route to host")
+    connector = FakeConnector(*first, *[LOST] * 5, *[other] * 5, *[LOST] * 5)
+    with caplog.at_level(logging.WARNING, "bus_amqp.connection"):
+        loop = start(connector)
+        if first:
+            loop.wait_open(WAIT_SECONDS)
+            connector.connections[0].lose()
+        wait_until(lambda: len(connector.roles) == 16 + len(first))
+        wait_state(loop, BusState.OPEN)
+    told = [record.getMessage() for record in caplog.records]
+    assert [line for line in told if "cut by the test" not in line] == [
+        "unit: nobody answers; trying again",
+        "unit: no route to host; trying again",
+    ]
+
+    caplog.clear()
+    connector._script = [LOST] * 5
+    connector.connections[-1].lose()
+    wait_until(lambda: len(connector.roles) == 22 + len(first))
+    wait_state(loop, BusState.OPEN)
+    assert sum("nobody answers" in record.getMessage() for record in caplog.records) == 1, "a new outage, a new line"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bus_amqp.errors import BusClosedError
 from bus_amqp.ioloop.service import AsyncLoop, Caller, start_thread
 from tests.unit.fakes import WAIT_SECONDS, Running, wait_until
 
@@ -158,3 +159,33 @@ def test_closing_the_event_loop_cancels_what_is_left(async_loop: AsyncLoop) -> N
     assert ended.is_set()
     assert loop.is_closed()
     async_loop.close(WAIT_SECONDS)
+
+
+def test_a_closed_event_loop_is_not_started_again(async_loop: AsyncLoop) -> None:
+    """P8: a ``subscribe`` that races with ``close`` would start a thread that nobody ends."""
+    ran: list[int] = []
+
+    async def run() -> None:
+        ran.append(1)
+
+    async_loop.close(WAIT_SECONDS)
+
+    with pytest.raises(BusClosedError):
+        async_loop.loop()
+    with pytest.raises(BusClosedError):
+        async_loop.spawn(run())
+    assert ran == []
+    assert "bus-async" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_what_escapes_from_a_spawned_coroutine_is_logged(
+    async_loop: AsyncLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody awaits a worker: its error would be lost with its future."""
+
+    async def fail() -> None:
+        raise ZeroDivisionError("of a worker")
+
+    with caplog.at_level(logging.ERROR, "bus_amqp.ioloop"):
+        async_loop.spawn(fail())
+        wait_until(lambda: "of a worker" in caplog.text, "the log")

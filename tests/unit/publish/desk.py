@@ -15,9 +15,19 @@ class Desk:
     def __init__(self, *, window: int = 1000, plan: Plan | None = PLAN) -> None:
         self.outbox = Outbox(10_000, 10**9)
         self.failed: list[Entry] = []
-        self.publisher = Publisher(self.outbox, window=window, plan=plan, on_failed=self.failed.append)
+        self.exchanges_gone = 0
+        self.publisher = Publisher(
+            self.outbox,
+            window=window,
+            plan=plan,
+            on_failed=self.failed.append,
+            on_exchange_gone=self.note_exchange_gone,
+        )
         self.made = 0
         self.connect()
+
+    def note_exchange_gone(self) -> None:
+        self.exchanges_gone += 1
 
     def connect(self) -> None:
         self.connection = FakeConnection()

@@ -139,18 +139,6 @@ def test_put_many_accepts_all_or_none() -> None:
     assert numbers(outbox.take(9)) == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize(("events", "size_bytes"), [(5, 0), (1, 10_000)])
-def test_a_batch_that_can_never_fit_is_refused_at_once(events: int, size_bytes: int) -> None:
-    """Bad input: waiting would not help, and the error says what would."""
-    outbox = Outbox(4, 4 * OVERHEAD_BYTES)
-
-    started = time.monotonic()
-    with pytest.raises(OutboxFullError, match="publish them in parts"):
-        outbox.put_many([an_entry(size_bytes=size_bytes) for _ in range(events)], LONG)
-    assert time.monotonic() - started < 1
-    assert outbox.accepted == 0
-
-
 def test_restored_entries_come_first_and_in_order() -> None:
     """At least once, in order: what was sent and not confirmed goes before what was accepted since."""
     outbox = filled(5, of=9)

@@ -9,10 +9,12 @@ from bus_amqp.errors import (
     ChannelLostError,
     ConnectionLostError,
     InvalidArgumentError,
+    NotFoundOnBrokerError,
     UnroutableError,
 )
+from bus_amqp.publish.outbox import Entry
 from bus_amqp.publish.publisher import IDLE_SECONDS
-from bus_amqp.receipt import ReceiptState
+from bus_amqp.receipt import Receipt, ReceiptState
 from bus_amqp.transport.signals import Blocked, ChannelClosed, Confirmed, Unblocked
 from bus_amqp.wire.message import Message
 from tests.unit.publish.desk import Desk
@@ -251,3 +253,24 @@ def test_what_is_left_when_the_bus_ends_fails_with_a_number() -> None:
 
 def refuse(number: int) -> Exception:
     return InvalidArgumentError(f"{number} cannot be written")
+
+
+def test_a_copy_for_an_exchange_that_is_gone_fails_and_events_go_on() -> None:
+    """P2, P4: only its subscription can declare that exchange; sent again it would cost every new channel."""
+    desk = Desk()
+    desk.put()
+    copy = Entry(Message("billing", b"{}", exchange="bus.events.dead", mandatory=True), Receipt(lambda call: call()))
+    desk.outbox.put_copy(copy)
+    desk.put()
+    desk.publisher.prepare()
+    channel = desk.channel
+
+    with pytest.raises(ChannelLostError):
+        desk.publisher.handle([ChannelClosed(channel, NotFoundOnBrokerError("no exchange 'bus.events.dead'"))])
+    desk.reconnect()
+    desk.publisher.prepare()
+
+    assert isinstance(copy.receipt.exception(0), NotFoundOnBrokerError)
+    assert desk.exchanges_gone == 1
+    assert desk.sent == [1, 2]
+    assert desk.failed == []

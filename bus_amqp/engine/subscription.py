@@ -1,0 +1,54 @@
+"""``Subscription``: one entry of the registry, and what can be asked of it or done for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bus_amqp.consume.consumption import Attach, Consumption
+from bus_amqp.consume.workers import Workers
+from bus_amqp.health import Gap, SubscriptionStats
+from bus_amqp.subscriber import SubscriberLike, SubscriptionOptions
+from bus_amqp.topic import EventTopic
+from bus_amqp.transport.base import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One entry of the registry."""
+
+    subscriber: SubscriberLike
+    topics: frozenset[EventTopic]
+    options: SubscriptionOptions
+    consumption: Consumption
+    workers: Workers
+
+
+def stats_of(subscription: Subscription) -> SubscriptionStats:
+    """Count what its workers have done."""
+    counts = subscription.workers.counts
+    return SubscriptionStats(
+        delivered=subscription.consumption.delivered,
+        handled=sum(one.handled for one in counts),
+        filtered=sum(one.filtered for one in counts),
+        discarded=sum(one.discarded for one in counts),
+        dead_lettered=sum(one.dead_lettered for one in counts),
+    )
+
+
+def declare_again(consumption: Consumption, connection: Connection) -> Gap | None:
+    """Make its objects again; return the time without a queue, if there was none.  On the control thread."""
+    is_there = connection.queue_state(consumption.queue) is not None
+    connection.declare(consumption.plan)
+    if is_there or consumption.lost_at is None:
+        return None
+    return Gap(datetime.fromtimestamp(consumption.lost_at, UTC), datetime.now(UTC))
+
+
+def rebind(
+    consumption: Consumption, noticed_at: datetime, post: Callable[[Attach], None], connection: Connection
+) -> None:
+    """Make its bindings again, and report the time without them.  On the control thread."""
+    connection.declare(consumption.plan)
+    post(Attach(consumption, Gap(noticed_at, datetime.now(UTC))))

@@ -1,0 +1,50 @@
+"""P7: an operator deletes an exchange; what hung on it comes back by itself, and the time without it is told."""
+
+from bus_amqp import Event, EventTopic
+from bus_amqp.testing.recorder import Recorder
+from bus_amqp.topology import names
+from tests.promise.subscribers import an_event, number_of
+from tests.promise.waiting import wait_until
+from tests.promise.world import World
+
+
+def test_p7_a_deleted_exchange_comes_back_with_its_bindings(world: World) -> None:
+    """The publisher would make it again without them: confirmed, healthy, and nobody would hear anything any more."""
+    bus = world.connect()
+    recorder = Recorder()
+    bus.subscribe(EventTopic(), recorder)
+    bus.subscribe(EventTopic(), Recorder(), group="billing")
+    world.delete_exchange()
+
+    bus.publish(an_event(0))
+    wait_until(lambda: all(one.gaps for one in bus.health().subscriptions), "the gap to be reported")
+    bus.publish(an_event(1))
+
+    wait_until(lambda: 1 in map(number_of, recorder.events), "an event after the gap")
+    [gap] = bus.health().subscriptions[0].gaps
+    assert gap.since <= gap.until
+    assert bus.health()
+
+
+def test_p7_a_deleted_dead_letter_exchange_stops_nobody(world: World) -> None:
+    """P2, P4: the copy cannot be stored; sent again and again it would cost every channel that is opened for it."""
+    bus = world.connect()
+    recorder = Recorder()
+    bus.subscribe(EventTopic(event_type="VM.START"), recorder)
+
+    def fail(event: Event) -> None:
+        raise LookupError("no such account")
+
+    bus.subscribe(EventTopic(event_type="VM.STOP"), fail, group="billing")
+    world.delete_exchange(names.dead_exchange(world.exchange))
+
+    bus.publish(an_event(0, event_type="VM.STOP"))
+    events = [an_event(number, event_type="VM.START") for number in range(1, 50)]
+    for event in events:
+        bus.publish(event)
+    bus.flush(20)
+
+    recorder.wait_for(len(events))
+    [letter] = world.wait_dead_letters(1, "billing")
+    assert "LookupError" in str(letter.headers["x-bus-exception"])
+    wait_until(bus.health, "the bus to be well")
