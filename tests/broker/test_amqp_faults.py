@@ -90,9 +90,7 @@ def test_a_silent_connection_is_dead_after_two_heartbeats(
     assert time.monotonic() - started < 3
 
 
-def test_closing_a_connection_whose_peer_reads_nothing_is_bounded(
-    connect: Connect, proxy: TcpProxy, rabbitmq_url: str
-):
+def test_closing_a_connection_whose_peer_reads_nothing_is_bounded(connect: Connect, proxy: TcpProxy, rabbitmq_url: str):
     """P8: bytes that nobody takes are given up after two seconds."""
     connection = connect(url=proxy.url_through(rabbitmq_url))
     channel = connection.publish_channel()

@@ -119,7 +119,7 @@ def test_p1_who_waits_for_room_gets_it_when_the_broker_confirms(world: World) ->
 def test_p1_a_full_outbox_by_bytes_refuses(world: World) -> None:
     """Few large events must not take the memory of many small ones."""
     bound = 200_000
-    bus = world.connect(publisher={"outbox_bytes": bound, "publish_timeout_seconds": 0.0})
+    bus = world.connect(publisher={"outbox_bytes": bound, "max_event_bytes": 100_000, "publish_timeout_seconds": 0.0})
     world.take_broker_away()
     events = [an_event(number, description="x" * 10_000) for number in range(20)]
     for event in events[:15]:

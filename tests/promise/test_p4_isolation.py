@@ -35,6 +35,7 @@ def test_p4_hanging_and_raising_subscribers_hold_nobody_up(world: World) -> None
     recorder.wait_for(300)
     other.wait_for(300)
     assert recorder.ids == [event.event_id for event in events]
+    gate.wait_entered()  # its thread may be the last of all to get the processor
     assert len(gate.started) == 1
     world.wait_dead_letters(300)
     gate.let_go()

@@ -27,12 +27,13 @@ def no_url(monkeypatch: pytest.MonkeyPatch) -> None:
         (["publish", "-c", "A", "-t", "B", "-s", "C", "--details", "{"], "--details is not JSON"),
         (
             ["publish", "-c", "A", "-t", "B", "-s", "C", "--details", "[1]"],
-            "details.value: Input should be a valid dict",
+            "details: Input should be a valid dict",
         ),
         (["publish", "events.jsonl", "-c", "A"], "either FILE or the options"),
         (["publish", "gone.jsonl", "--url", "memory://"], "gone.jsonl: No such file"),
         (["run", "gone:subscribers", "--url", "memory://"], "there is no module 'gone'"),
         (["demo", "--events", "0"], "Invalid value for '--events'"),
+        (["demo", "--url", "amqp://localhost:abc/"], "invalid host or port"),
     ],
 )
 def test_wrong_use_is_one_line_and_status_2(
@@ -46,6 +47,18 @@ def test_wrong_use_is_one_line_and_status_2(
     assert told.err.startswith("error: ")
     assert told.err.count("\n") == 1
     assert fault in told.err
+
+
+def test_status_asks_every_node_of_a_cluster(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The nodes stand in one variable; taken for one url, they are a wrong url."""
+    monkeypatch.setenv("BUS_AMQP_URL", "amqp://127.0.0.1:1/,amqp://127.0.0.1:2/")
+    monkeypatch.setenv("BUS_AMQP_CONNECTION__CONNECT_TIMEOUT_SECONDS", "0.2")
+
+    assert main(["broker", "status"]) == 1
+
+    assert "not reached" in capsys.readouterr().err
 
 
 def test_no_arguments_show_the_help(capsys: pytest.CaptureFixture[str]) -> None:

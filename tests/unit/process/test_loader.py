@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from bus_amqp.bus import EventBus
-from bus_amqp.errors import InvalidArgumentError
+from bus_amqp.errors import EventBusException, InvalidArgumentError
 from bus_amqp.process.loader import load_subscribers
 
 MODULE = """
@@ -26,6 +26,9 @@ def made(bus):
 
 def wrong(bus):
     return [plain]
+
+def failing(bus):
+    raise OSError("no database")
 
 @contextmanager
 def opened(bus):
@@ -107,6 +110,15 @@ def test_a_module_that_fails_is_told_with_its_own_fault(module: str, tmp_path: P
 
     with pytest.raises(InvalidArgumentError, match=fault):
         load_subscribers("broken:subscribers")
+
+
+def test_a_function_that_fails_is_told_with_its_own_fault(module: str) -> None:
+    """A database that is not there is the usual reason; the place is in the user's file, not in ours."""
+    with (
+        pytest.raises(EventBusException, match=r"parties:failing .* OSError: no database \(.*parties\.py, line \d+\)"),
+        load_subscribers(f"{module}:failing")(NO_BUS),
+    ):
+        pytest.fail("there are no subscribers")
 
 
 def test_the_loader_passes_errors_of_the_block_through(module: str) -> None:
