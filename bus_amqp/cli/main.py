@@ -88,6 +88,10 @@ def _run(arguments: Sequence[str] | None) -> int:
     except EventBusException as exc:
         output.error(str(exc))
         return USED_WRONGLY if isinstance(exc, InvalidArgumentError | SettingsError) else FAILED
+    except OSError as exc:  # typer prints the help without asking us: a full disk, most likely
+        output.forget_stdout()
+        output.error(str(exc))
+        return FAILED
     return status if isinstance(status, int) else 0
 
 

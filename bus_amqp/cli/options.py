@@ -46,4 +46,10 @@ def faults_of(exc: Exception) -> str:
 
     assert isinstance(exc, ValidationError)
     faults = exc.errors(include_url=False, include_input=False, include_context=False)
-    return "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'input'}: {fault['msg']}" for fault in faults)
+    told = [
+        # The second word of a place is a label of the union with null, which says nothing to a reader.
+        f"{'.'.join(map(str, (*fault['loc'][:1], *fault['loc'][2:]))) or 'input'}: {fault['msg']}"
+        for fault in faults
+        if fault["loc"][1:] != ("null",)
+    ]
+    return "; ".join(told)

@@ -27,6 +27,10 @@ class OutputClosedError(EventBusException):
     """Nobody reads our stdout any more (``| head``): time to end, and no fault."""
 
 
+class OutputFailedError(EventBusException):
+    """stdout cannot be written, for another reason than that nobody reads it: a full disk."""
+
+
 class Display(Protocol):
     """Something on the screen that can be drawn anew."""
 
@@ -36,6 +40,8 @@ class Display(Protocol):
 
 def say(text: str) -> None:
     """Tell a person what happens."""
+    if sys.stderr is None:  # `2>&-`: print would take stdout instead
+        return
     with suppress(BrokenPipeError):  # whoever closed stderr does not want to hear it
         print(text, file=sys.stderr, flush=True)
 
@@ -46,16 +52,37 @@ def error(text: str) -> None:
 
 
 def result(text: str) -> None:
-    """Write one line of the result at once, for the next program in the pipe.  Raises ``OutputClosedError``."""
+    """Write one line of the result at once, for the next program in the pipe.
+
+    Raises ``OutputClosedError``, ``OutputFailedError``.
+    """
+    if sys.stdout is None:  # `>&-`: print would write nowhere without a word
+        raise OutputClosedError("stdout is closed")
     try:
-        print(text, flush=True)
+        print(_encodable(text), flush=True)
     except BrokenPipeError as exc:
         forget_stdout()
         raise OutputClosedError("stdout is closed") from exc
+    except OSError as exc:
+        forget_stdout()
+        raise OutputFailedError(f"stdout: {exc.strerror}") from exc
+
+
+def _encodable(text: str) -> str:
+    # A terminal in Latin-1 or ASCII shows an escape for what it cannot: better than to end there.
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, errors="backslashreplace").decode(encoding)
+
+
+def printable(text: str) -> str:
+    """Return the text in one line without control characters: what comes from elsewhere must not steer a terminal."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def forget_stdout() -> None:
     """Point stdout to nowhere: Python flushes it once more at its end, and would complain."""
+    if sys.stdout is None:
+        return
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
@@ -63,6 +90,8 @@ def forget_stdout() -> None:
 
 def is_stdout_closed() -> bool:
     """Whether the reader of our pipe is gone, before we have anything to write to it."""
+    if sys.stdout is None:
+        return True
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     return any(state & (select.POLLERR | select.POLLHUP | select.POLLNVAL) for _, state in poll.poll(0))
@@ -70,7 +99,7 @@ def is_stdout_closed() -> bool:
 
 def is_terminal() -> bool:
     """Whether a person watches stdout."""
-    return sys.stdout.isatty()
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def terminal_lines() -> int:

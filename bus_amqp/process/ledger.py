@@ -15,17 +15,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from bus_amqp.errors import InvalidArgumentError
 from bus_amqp.event import Event
 from bus_amqp.retry import Discard
 from bus_amqp.subscriber import Handler, Subscribers, handler_of, is_coroutine_handler
 
 
 class Ledger:
-    """An append-only file.  ``write`` may be called from any thread: one line is one system call."""
+    """An append-only file.  ``write`` may be called from any thread: one line is one system call.
+
+    Raises ``InvalidArgumentError`` for a path that cannot be written.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError as exc:
+            raise InvalidArgumentError(f"ledger {path}: {exc.strerror}") from exc
 
     def __repr__(self) -> str:
         return f"<Ledger {self.path}>"

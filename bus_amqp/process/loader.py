@@ -11,12 +11,12 @@ import importlib
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
 
 from bus_amqp.bus import EventBus
-from bus_amqp.errors import InvalidArgumentError
+from bus_amqp.errors import EventBusException, InvalidArgumentError
 from bus_amqp.subscriber import Subscribers
 
 MakeSubscribers = Callable[[EventBus], AbstractContextManager[Subscribers]]
@@ -45,12 +45,18 @@ def load_subscribers(reference: str) -> MakeSubscribers:
 
 @contextmanager
 def _opened(found: object, bus: EventBus, reference: str) -> Iterator[Subscribers]:
-    made = found(bus) if callable(found) else found
-    if isinstance(made, AbstractContextManager):
-        with made as subscribers:
-            yield _checked(subscribers, reference)
-    else:
-        yield _checked(made, reference)
+    with ExitStack() as stack:
+        yield _checked(_made(found, bus, stack, reference), reference)
+
+
+def _made(found: object, bus: EventBus, stack: ExitStack, reference: str) -> object:
+    try:
+        made = found(bus) if callable(found) else found
+        return stack.enter_context(made) if isinstance(made, AbstractContextManager) else made
+    except EventBusException:
+        raise
+    except Exception as exc:  # the user's function runs here: whatever it raises is theirs to read
+        raise EventBusException(f"{reference} cannot be opened: {_told(exc)}") from exc
 
 
 def _checked(subscribers: object, reference: str) -> Subscribers:
@@ -72,6 +78,9 @@ def _import(name: str) -> ModuleType:
             raise InvalidArgumentError(f"there is no module {exc.name!r} (looked in {here} and on the path)") from exc
         raise InvalidArgumentError(f"module {name} imports {exc.name!r}, which is not there") from exc
     except Exception as exc:  # the user's module runs here: whatever it raises is theirs to read
-        place = traceback.extract_tb(exc.__traceback__)[-1]
-        told = f"{type(exc).__name__}: {exc} ({place.filename}, line {place.lineno})"
-        raise InvalidArgumentError(f"module {name} cannot be imported: {told}") from exc
+        raise InvalidArgumentError(f"module {name} cannot be imported: {_told(exc)}") from exc
+
+
+def _told(exc: Exception) -> str:
+    place = traceback.extract_tb(exc.__traceback__)[-1]
+    return f"{type(exc).__name__}: {exc} ({place.filename}, line {place.lineno})"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bus_amqp.bus import EventBus
 from bus_amqp.engine.connect import connect
+from bus_amqp.errors import InvalidArgumentError
 from bus_amqp.process.ledger import Ledger, recorded
 from bus_amqp.process.loader import MakeSubscribers, load_subscribers
 from bus_amqp.settings import Settings
@@ -29,13 +30,25 @@ class Consumer:
 def run_consumer(consumer: Consumer, settings: Settings) -> None:
     """Run until SIGINT or SIGTERM.  Main thread only; raises what ``connect`` and ``subscribe_all`` raise."""
     make_subscribers = load_subscribers(consumer.reference)  # before connecting: a misspelt name needs no broker
+    _set_ready(consumer.ready_file, is_ready=False)  # an earlier run's would tell of us
     with ExitStack() as stack:
         bus = connect(client_name=consumer.client_name, settings=settings)
         stack.callback(bus.close)
         subscribe(bus, make_subscribers, stack, consumer.ledger)
-        if consumer.ready_file is not None:
-            consumer.ready_file.touch()
+        _set_ready(consumer.ready_file, is_ready=True)
         bus.run_until_signal()
+
+
+def _set_ready(file: Path | None, *, is_ready: bool) -> None:
+    if file is None:
+        return
+    try:
+        if is_ready:
+            file.touch()
+        else:
+            file.unlink(missing_ok=True)
+    except OSError as exc:
+        raise InvalidArgumentError(f"ready file {file}: {exc.strerror}") from exc
 
 
 def subscribe(bus: EventBus, make_subscribers: MakeSubscribers, stack: ExitStack, ledger: Path | None = None) -> None:

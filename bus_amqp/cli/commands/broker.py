@@ -49,5 +49,6 @@ def status() -> None:
     if url is None:
         output.error("no broker: BUS_AMQP_URL is not set, and `bus-amqp broker up` has not been called")
         raise typer.Exit(1)
-    with connect(url, client_name="bus-amqp broker status", settings=settings) as bus:
+    # A setting is split into the nodes of its cluster by `connect` itself, an argument is one url.
+    with connect(None if settings.url else url, client_name="bus-amqp broker status", settings=settings) as bus:
         output.result(f"{bus.health().broker} ({broker.kind if broker is not None else without_password(url)})")

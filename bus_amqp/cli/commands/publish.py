@@ -6,8 +6,9 @@ import json
 import sys
 from collections import deque
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
     from bus_amqp.event import Event
     from bus_amqp.receipt import Receipt
 
-_IN_FLIGHT = 10_000  # far below the outbox: a fast file waits here for confirms, and is never refused
+_IN_FLIGHT = 10_000  # far below the outbox's own bound: a fast file waits here for confirms
 
 
 def publish(
     file: Annotated[
-        str | None, typer.Argument(metavar="[FILE]", help="JSON lines, as `tail --json` writes them; - is stdin.")
+        str | None, typer.Argument(metavar="FILE", help="JSON lines, as `tail --json` writes them; - is stdin.")
     ] = None,
     category: options.Category = None,
     event_type: options.TypePattern = None,
@@ -69,7 +70,8 @@ def publish(
         else:
             run.publish_lines(lines)
         run.finish()
-    output.result(f"{run.published} published, {run.confirmed} confirmed, {run.refused} refused")
+    with suppress(output.OutputClosedError):  # the status is owed even if nobody reads the line
+        output.result(f"{run.published} published, {run.confirmed} confirmed, {run.refused} refused")
     if run.refused or run.confirmed < run.published:
         raise typer.Exit(1)
 
@@ -93,8 +95,10 @@ def _event_from(given: dict[str, str]) -> Event:
 
 @contextmanager
 def _opened(file: str | None) -> Iterator[IO[bytes]]:
+    if file == "-" and sys.stdin is None:  # `<&-`
+        raise typer.BadParameter("stdin is closed: there is nothing to read")
     if file is None or file == "-":
-        yield sys.stdin.buffer
+        yield BytesIO() if file is None else sys.stdin.buffer
         return
     with ExitStack() as stack:
         try:
@@ -120,7 +124,7 @@ class _Run:
         """Publish each line.  One that is no event is told and counted; the others go on."""
         from pydantic import ValidationError
 
-        from bus_amqp.event import Event
+        from bus_amqp.event import Event, check_json
 
         for number, line in enumerate(lines, 1):
             if not line.strip():
@@ -130,6 +134,11 @@ class _Run:
             except ValidationError as exc:
                 self._refuse(f"line {number}", options.faults_of(exc))
                 continue
+            try:
+                check_json(event.details)  # the decoder's part of the checks: subscribers would never see the event
+            except ValueError as exc:
+                self._refuse(f"line {number}", f"details: {exc}")
+                continue
             self.publish(event, f"line {number}")
 
     def publish(self, event: Event, place: str) -> None:
@@ -137,14 +146,24 @@ class _Run:
         from bus_amqp.errors import EventBusException
 
         if len(self._open) >= _IN_FLIGHT:
-            self._settle(*self._open.popleft())
+            self._settle_oldest()
         try:
-            receipt = self.bus.publish(event, mandatory=self.mandatory)
+            receipt = self._accepted(event)
         except EventBusException as exc:
             self._refuse(place, str(exc))
             return
         self.published += 1
         self._open.append((place, receipt))
+
+    def _accepted(self, event: Event) -> Receipt:
+        from bus_amqp.errors import OutboxFullError
+
+        while True:
+            try:
+                return self.bus.publish(event, mandatory=self.mandatory)
+            except OutboxFullError as exc:  # by size, say: a file can wait for room, as no management server can
+                if not exc.is_transient or not self._settle_oldest():
+                    raise
 
     def finish(self) -> None:
         """Wait for the confirms that are still open; the whole of them has ``timeout_seconds``."""
@@ -156,17 +175,24 @@ class _Run:
             output.error(str(exc))
             self.timeout_seconds = 0  # of those, none will be waited for again
         while self._open:
-            self._settle(*self._open.popleft())
+            if not self._settle_oldest():
+                self._open.popleft()  # neither confirmed nor refused: the totals show it
 
-    def _settle(self, place: str, receipt: Receipt) -> None:
+    def _settle_oldest(self) -> bool:
+        """Wait for its confirm and count it; return False if it does not come in time."""
+        if not self._open:
+            return False
+        place, receipt = self._open[0]
         try:
             error = receipt.exception(self.timeout_seconds)
         except TimeoutError:
-            return  # neither confirmed nor refused: the totals show it
+            return False
+        self._open.popleft()
         if error is None:
             self.confirmed += 1
         else:
             output.error(f"{place}: {error}")
+        return True
 
     def _refuse(self, place: str, why: str) -> None:
         self.refused += 1

@@ -80,4 +80,5 @@ def _line(event: Event) -> str:
     resource = f" {event.resource_type or '-'} {event.resource_uuid or '-'}"
     text = " ".join(event.description.split())
     time = f"{event.event_time:%Y-%m-%d %H:%M:%S}.{event.event_time.microsecond // 1000:03d}Z"
-    return f"{time} {event.event_category:<18} {event.event_type:<24}{resource} {event.event_source} {text}".rstrip()
+    line = f"{time} {event.event_category:<18} {event.event_type:<24}{resource} {event.event_source} {text}"
+    return output.printable(line.rstrip())

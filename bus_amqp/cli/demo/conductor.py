@@ -132,7 +132,7 @@ def run_demo(wish: Wish, settings: Settings) -> bool:
     """Run the demonstration; return whether every event reached every party that should have it."""
     with _broker(settings) as broker, _directory() as directory:
         with _scene(broker, directory, wish.load) as scene:
-            name = "memory, in one process" if broker is None else _name(broker)
+            name = "memory, in one process" if broker is None else _name(broker, settings)
             output.say(f"broker: {name}")
             conductor = Conductor(scene, Tally(scene.ledgers()), BrokerSwitch(broker), name, wish)
             conductor.run()
@@ -153,11 +153,11 @@ def _directory() -> Iterator[Path]:
 
 @contextmanager
 def _broker(settings: Settings) -> Iterator[RealBroker | None]:
+    if settings.url is not None:
+        connect(client_name="demo", settings=settings).close()  # says what is wrong, before five processes do
     try:
         broker = start_broker(url=settings.url, image=rabbitmq_image(), say=output.say)
     except EventBusException as exc:
-        if settings.url is not None:
-            raise
         output.say(f"{exc}\ngoing on with memory://, in this one process: it shows the bus, not a broker")
         yield None
         return
@@ -171,11 +171,11 @@ def _scene(broker: RealBroker | None, directory: Path, load: Load) -> Scene:
     return ProcessScene(directory, load, child_environment(url=broker.url, exchange=EXCHANGE))
 
 
-def _name(broker: RealBroker) -> str:
-    """Return what the broker is; a given one that does not answer should be told before five processes say so."""
+def _name(broker: RealBroker, settings: Settings) -> str:
+    """Return what the broker is; of a cluster, the node that answers."""
     if broker.can_restart:
         return broker.kind
-    with connect(broker.url, client_name="demo") as bus:
+    with connect(client_name="demo", settings=settings) as bus:
         return bus.health().broker
 
 

@@ -47,7 +47,9 @@ def _publish(bus: EventBus, event: Event, ledger: Ledger | None, is_wanted: Call
     while is_wanted():
         try:
             receipt = bus.publish(event)
-        except OutboxFullError:  # the broker is away for long; a cloud would shed load, a demonstration waits
+        except OutboxFullError as exc:  # the broker is away for long; a cloud would shed load, a demonstration waits
+            if not exc.is_transient:
+                raise
             time.sleep(_NAP_SECONDS)
             continue
         if ledger is not None:
