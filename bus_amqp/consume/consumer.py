@@ -164,6 +164,11 @@ class Consumer:
             return
         self._failed(consumption, error)
 
+    def leaving(self) -> None:
+        """Acknowledge what has been handled since the last turn: a handler that hangs must not have it done again."""
+        for consumption in self._consumptions.values():
+            consumption.settle()
+
     def offline(self) -> None:
         """End what is to be ended; a subscription needs no broker for that."""
         for letter in self._mailbox.drain():

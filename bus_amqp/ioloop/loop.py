@@ -42,6 +42,9 @@ class LoopClient(Protocol):
     def lost(self) -> None:
         """The connection is gone, with everything on it."""
 
+    def leaving(self) -> None:
+        """The loop ends over an open connection: say what must still be said on it."""
+
     def offline(self) -> None:
         """Do what can be done without a connection; called between tries and when woken."""
 
@@ -179,6 +182,7 @@ class Loop:
                 if signals:
                     self._watch(signals)
                     client.handle(signals)
+            client.leaving()
         except TransportError:
             self._next_connector += 1
             raise

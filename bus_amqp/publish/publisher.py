@@ -207,6 +207,9 @@ class Publisher:
         bound = self._highest_taken if oldest is None else oldest.number - 1
         return min([bound, *(entry.number - 1 for entry in self._rejected)])
 
+    def leaving(self) -> None:
+        """Nothing: what is not confirmed is reported, and sending more of it now would only make that untrue."""
+
     def offline(self) -> None:
         """Nothing can be sent; the outbox keeps it."""
 

@@ -235,8 +235,9 @@ def test_p2_an_acknowledgement_of_an_older_session_settles_nothing(world: World)
         bus.close(timeout_seconds=0.2)
 
     successor.subscribe(EventTopic(event_category="UsageEvent"), recorder, group="billing")
-    recorder.wait_for(7)
-    assert {event.event_id for event in events[5:]} <= set(recorder.ids)
+    # Number 4 may come too: its second delivery belonged to the session that has ended.
+    unhandled = {event.event_id for event in events[5:]}
+    wait_until(lambda: unhandled <= set(recorder.ids), "what nobody has handled")
 
 
 @pytest.mark.parametrize("workers", [1, 8])

@@ -148,3 +148,13 @@ def test_it_is_finished_when_every_subscription_is_detached(desk: Desk) -> None:
 
     assert desk.consumer.is_finished()
     assert "0 of 0" in repr(desk.consumer)
+
+
+def test_what_was_handled_last_is_acknowledged_when_the_loop_leaves(desk: Desk) -> None:
+    """P8: one handler hangs over the end of ``close``; what the others have done must not be done again."""
+    consumption = desk.attached()
+    consumption.accept(0, 1)
+
+    desk.consumer.leaving()
+
+    assert channel_of(consumption).accepted == [1]

@@ -42,6 +42,9 @@ class NotingClient:
     def lost(self) -> None:
         self.calls.append("lost")
 
+    def leaving(self) -> None:
+        self.calls.append("leaving")
+
     def offline(self) -> None:
         self.calls.append("offline")
 
