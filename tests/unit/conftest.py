@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 
 # A loaded machine is slow now and then; how long one example takes says nothing about the code.
-settings.register_profile("unit", deadline=None, max_examples=100)
+settings.register_profile("unit", deadline=None, max_examples=40)
 settings.load_profile("unit")
 
 

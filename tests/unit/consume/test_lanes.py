@@ -112,9 +112,9 @@ class OneWorkerNeedsNoLanes(LanesAgainstAList):
 
 
 TestLanesAgainstAList = LanesAgainstAList.TestCase
-TestLanesAgainstAList.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+TestLanesAgainstAList.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
 TestOneWorkerNeedsNoLanes = OneWorkerNeedsNoLanes.TestCase
-TestOneWorkerNeedsNoLanes.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestOneWorkerNeedsNoLanes.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
 
 
 def test_a_lane_that_is_busy_stays_busy_in_a_new_session() -> None:

@@ -74,7 +74,7 @@ class ConfirmsAgainstAPlainList(RuleBasedStateMachine):
 
 
 TestConfirmsAgainstAPlainList = ConfirmsAgainstAPlainList.TestCase
-TestConfirmsAgainstAPlainList.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestConfirmsAgainstAPlainList.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 
 
 def test_a_confirm_of_something_unknown_is_ignored() -> None:

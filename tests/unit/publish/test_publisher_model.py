@@ -76,4 +76,4 @@ class PublishingThroughFaults(RuleBasedStateMachine):
 
 
 TestPublishingThroughFaults = PublishingThroughFaults.TestCase
-TestPublishingThroughFaults.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestPublishingThroughFaults.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)

@@ -27,7 +27,7 @@ def delivered(message: Message) -> FakeDelivery:
     return FakeDelivery(body=message.body, routing_key=message.routing_key, properties=properties)
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(events())
 def test_what_the_constructor_accepts_comes_out_of_the_decoder_as_it_was(event: Event) -> None:
     """Never a message that our own decoder would refuse, and never one that means something else."""

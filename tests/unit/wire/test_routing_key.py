@@ -57,21 +57,21 @@ def test_a_key_reads_as_the_design_says(changes: dict[str, Any], key: str) -> No
     assert routing_key(an_event(**changes)) == key
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(five_fields)
 def test_a_key_can_be_read_back(values: tuple[str, ...]) -> None:
     """One field, one word, reversibly: so two events with different fields never share a key."""
     assert fields_of(routing_key(event_with(values))) == values
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(five_fields, five_fields)
 def test_different_fields_make_different_keys(one: tuple[str, ...], other: tuple[str, ...]) -> None:
     """A shared key would deliver one subscriber's events to another, and order strangers behind each other."""
     assert (routing_key(event_with(one)) == routing_key(event_with(other))) == (one == other)
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(st.tuples(required_words, required_words, words, words, required_words))
 def test_every_key_has_five_words_within_the_protocols_bound(values: tuple[str, ...]) -> None:
     """AMQP would refuse a longer key, and with it the connection; a sign that means something would bind at random."""
@@ -149,7 +149,7 @@ def topics_near(draw: st.DrawFn, values: tuple[str, ...]) -> EventTopic:
     return EventTopic(**near)
 
 
-@settings(max_examples=250)
+@settings(max_examples=100)
 @given(st.data(), five_fields)
 def test_a_binding_brings_what_its_topic_matches(data: st.DataObject, values: tuple[str, ...]) -> None:
     """P2 and P5: a binding narrower than its topic loses events; a wider one needs the consumer's filter."""
