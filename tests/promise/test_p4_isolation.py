@@ -101,6 +101,7 @@ def test_p4_a_fast_subscriber_is_not_slowed_by_the_prefetch_of_a_slow_one(world:
         bus.publish(an_event(number, event_category="AlertEvent"))
 
     recorder.wait_for(500)
+    gate.wait_entered()  # its thread may be the last of all to get the processor
     assert len(gate.started) == 1
     gate.let_go()
     wait_until(lambda: len(gate.finished) == 500, "the slow one to catch up")
