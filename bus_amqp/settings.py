@@ -1,4 +1,4 @@
-"""The knobs: frozen sections, one for each component, and the one place that reads the environment.
+"""The knobs as a whole, and the one place that reads the environment; the sections are in ``sections``.
 
 Values come, in this order, from arguments, the environment (``BUS_AMQP_*``, ``__`` between section and field), a
 TOML file and the defaults; they are read once, in ``load_settings``.  Durations are in seconds, sizes in bytes.
@@ -11,66 +11,19 @@ import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError
 
-from bus_amqp.backoff import CEILING_SECONDS
 from bus_amqp.errors import SettingsError
+from bus_amqp.sections import ConnectionSettings, ConsumerSettings, PublisherSettings, Section
 
 PREFIX = "BUS_AMQP_"
 FILE_VARIABLE = "BUS_AMQP_SETTINGS_FILE"
-OUTBOX_OVERHEAD_BYTES = 512  # what a waiting event's Python objects take beside its body, roughly
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ConnectionSettings(_Section):
-    """One connection to the broker."""
-
-    connect_timeout_seconds: float = Field(default=5.0, gt=0, description="For one connection, and for one request.")
-    heartbeat_seconds: int = Field(default=10, ge=1, description="A peer silent for two of these is dead.")
-    reconnect_pause_seconds: float = Field(
-        default=CEILING_SECONDS, gt=0, description="The longest pause between tries; each is random."
-    )
-    use_bulk_frames: bool = Field(
-        default=True, description="False: the plain kombu and py-amqp channel, 3 to 10 times slower."
-    )
-
-
-class PublisherSettings(_Section):
-    """The outbound pipeline."""
-
-    outbox_events: int = Field(default=100_000, ge=1, description="How many accepted events may wait for a confirm.")
-    outbox_bytes: int = Field(default=256 * 1024 * 1024, ge=1024, description="The same, by size.")
-    publish_timeout_seconds: float = Field(default=0.1, ge=0, description="How long publish waits for room.")
-    max_event_bytes: int = Field(
-        default=1024 * 1024, ge=1024, description="Larger events are refused, and dead-lettered on arrival."
-    )
-    confirm_window: int = Field(default=4096, ge=1, description="Messages sent and not yet confirmed, at most.")
-
-    @model_validator(mode="after")
-    def _check_room(self) -> Self:
-        if self.outbox_bytes < (needed := self.max_event_bytes + OUTBOX_OVERHEAD_BYTES):
-            raise ValueError(
-                f"publisher.outbox_bytes = {self.outbox_bytes} has no room for the largest event: make it {needed} "
-                f"(publisher.max_event_bytes = {self.max_event_bytes}, and overhead) or more, or lower that"
-            )
-        return self
-
-
-class ConsumerSettings(_Section):
-    """The inbound pipeline."""
-
-    prefetch: int = Field(
-        default=500, ge=1, le=65535, description="Events in hand per subscription, if it names no number of its own."
-    )
-
-
-class Settings(_Section):
+class Settings(Section):
     """All sections, and what concerns more than one of them."""
 
     url: str | None = Field(

@@ -13,14 +13,7 @@ from pathlib import Path
 from bus_amqp.bus import EventBus
 from bus_amqp.engine.brokered_bus import BrokeredBus
 from bus_amqp.errors import SettingsError
-from bus_amqp.settings import (
-    Settings,
-    load_settings,
-    require_url,
-    url_with_password,
-    with_exchange,
-    without_password,
-)
+from bus_amqp.settings import Settings, load_settings, require_url, url_with_password, with_exchange, without_password
 from bus_amqp.transport.base import Connector
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from bus_amqp.errors import BusClosedError, OutboxFullError
 from bus_amqp.receipt import Receipt
-from bus_amqp.settings import OUTBOX_OVERHEAD_BYTES
+from bus_amqp.sections import OUTBOX_OVERHEAD_BYTES
 from bus_amqp.wire.message import Message
 
 OVERHEAD_BYTES = OUTBOX_OVERHEAD_BYTES

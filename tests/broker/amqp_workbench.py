@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
-from bus_amqp.settings import ConnectionSettings
+from bus_amqp.sections import ConnectionSettings
 from bus_amqp.topology.plan import Binding, Exchange, Plan, Queue
 from bus_amqp.transport.amqp.connection import AmqpConnection, AmqpConnector
 from bus_amqp.transport.signals import Deliveries, Signal

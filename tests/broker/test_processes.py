@@ -19,7 +19,8 @@ import pytest
 
 from bus_amqp import Event, EventBus, Settings, connect
 from bus_amqp.process.supervisor import Child, Supervisor
-from bus_amqp.settings import PublisherSettings, child_environment
+from bus_amqp.sections import PublisherSettings
+from bus_amqp.settings import child_environment
 from bus_amqp.testing.broker import RealBroker
 from tests.promise.subscribers import an_event, events_of, number_of
 from tests.promise.waiting import wait_until

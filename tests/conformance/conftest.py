@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bus_amqp.settings import ConnectionSettings
+from bus_amqp.sections import ConnectionSettings
 from bus_amqp.testing.broker import RealBroker
 from bus_amqp.testing.tcp_proxy import TcpProxy
 from bus_amqp.transport.amqp.connection import AmqpConnector

@@ -13,7 +13,7 @@ from typing import Any
 
 from bus_amqp import EventBus, EventBusException, Settings, connect
 from bus_amqp.errors import NotFoundOnBrokerError
-from bus_amqp.settings import ConnectionSettings, ConsumerSettings, PublisherSettings
+from bus_amqp.sections import ConnectionSettings, ConsumerSettings, PublisherSettings
 from bus_amqp.topology import names
 from bus_amqp.topology.plan import Plan, Queue
 from bus_amqp.transport.base import QueueState

@@ -7,9 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from bus_amqp.errors import SettingsError
+from bus_amqp.sections import OUTBOX_OVERHEAD_BYTES, PublisherSettings
 from bus_amqp.settings import (
-    OUTBOX_OVERHEAD_BYTES,
-    PublisherSettings,
     Settings,
     child_environment,
     load_settings,

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from amqp.exceptions import ChannelError
 
 from bus_amqp.errors import AccessRefusedError, ConnectionLostError, InvalidArgumentError, SettingsError
-from bus_amqp.settings import ConnectionSettings
+from bus_amqp.sections import ConnectionSettings
 from bus_amqp.topology.plan import Plan
 from bus_amqp.transport.amqp import declare
 from bus_amqp.transport.amqp.address import Address, parse_address

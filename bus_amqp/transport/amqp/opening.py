@@ -8,7 +8,7 @@ from importlib import metadata
 
 from kombu.connection import Connection as KombuConnection
 
-from bus_amqp.settings import ConnectionSettings
+from bus_amqp.sections import ConnectionSettings
 from bus_amqp.transport.amqp.address import Address
 from bus_amqp.transport.amqp.driver import DriverConnection, DriverKombuTransport, forgiving_frame_handler
 from bus_amqp.transport.amqp.inbox import Inbox

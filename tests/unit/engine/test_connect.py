@@ -9,7 +9,8 @@ import pytest
 import bus_amqp.transport.amqp.connection as amqp_connection
 from bus_amqp.engine.connect import connect
 from bus_amqp.errors import InvalidArgumentError, SettingsError
-from bus_amqp.settings import ConnectionSettings, PublisherSettings, Settings
+from bus_amqp.sections import ConnectionSettings, PublisherSettings
+from bus_amqp.settings import Settings
 from tests.unit.fakes import FakeConnector, an_event
 
 SECRET = "hunter2"

@@ -13,7 +13,7 @@ import pytest
 from amqp import spec
 
 from bus_amqp.errors import AccessRefusedError, ConnectionLostError, TransportError
-from bus_amqp.settings import ConnectionSettings
+from bus_amqp.sections import ConnectionSettings
 from bus_amqp.transport.amqp.connection import AmqpConnection, AmqpConnector
 from bus_amqp.transport.signals import Blocked, Unblocked
 from tests.unit.transport.amqp.fake_broker import FakeBroker, Peer

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bus_amqp.errors import AccessRefusedError, ConnectionLostError
-from bus_amqp.settings import ConnectionSettings, Settings, url_with_password
+from bus_amqp.sections import ConnectionSettings
+from bus_amqp.settings import Settings, url_with_password
 from bus_amqp.transport.amqp.connection import AmqpConnector
 
 URL = "amqp://user@127.0.0.1:1/"  # nobody listens there

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bus_amqp.errors import BrokerRefusedError
-from bus_amqp.settings import ConnectionSettings
+from bus_amqp.sections import ConnectionSettings
 from bus_amqp.transport.amqp.connection import AmqpConnector
 from bus_amqp.transport.amqp.writing import SocketStream
 from bus_amqp.transport.signals import Blocked

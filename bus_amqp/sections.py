@@ -1,0 +1,62 @@
+"""The sections of the settings: one frozen model for each component, with its knobs and their bounds.
+
+What is no knob is a constant beside the code that it concerns, with its reason.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from bus_amqp.backoff import CEILING_SECONDS
+
+OUTBOX_OVERHEAD_BYTES = 512  # what a waiting event's Python objects take beside its body, roughly
+
+
+class Section(BaseModel):
+    """Refuses unknown keys, and changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ConnectionSettings(Section):
+    """One connection to the broker."""
+
+    connect_timeout_seconds: float = Field(default=5.0, gt=0, description="For one connection, and for one request.")
+    heartbeat_seconds: int = Field(default=10, ge=1, description="A peer silent for two of these is dead.")
+    reconnect_pause_seconds: float = Field(
+        default=CEILING_SECONDS, gt=0, description="The longest pause between tries; each is random."
+    )
+    use_bulk_frames: bool = Field(
+        default=True, description="False: the plain kombu and py-amqp channel, 3 to 10 times slower."
+    )
+
+
+class PublisherSettings(Section):
+    """The outbound pipeline."""
+
+    outbox_events: int = Field(default=100_000, ge=1, description="How many accepted events may wait for a confirm.")
+    outbox_bytes: int = Field(default=256 * 1024 * 1024, ge=1024, description="The same, by size.")
+    publish_timeout_seconds: float = Field(default=0.1, ge=0, description="How long publish waits for room.")
+    max_event_bytes: int = Field(
+        default=1024 * 1024, ge=1024, description="Larger events are refused, and dead-lettered on arrival."
+    )
+    confirm_window: int = Field(default=4096, ge=1, description="Messages sent and not yet confirmed, at most.")
+
+    @model_validator(mode="after")
+    def _check_room(self) -> Self:
+        if self.outbox_bytes < (needed := self.max_event_bytes + OUTBOX_OVERHEAD_BYTES):
+            raise ValueError(
+                f"publisher.outbox_bytes = {self.outbox_bytes} has no room for the largest event: make it {needed} "
+                f"(publisher.max_event_bytes = {self.max_event_bytes}, and overhead) or more, or lower that"
+            )
+        return self
+
+
+class ConsumerSettings(Section):
+    """The inbound pipeline."""
+
+    prefetch: int = Field(
+        default=500, ge=1, le=65535, description="Events in hand per subscription, if it names no number of its own."
+    )
