@@ -12,9 +12,10 @@ from uuid import UUID
 
 from bus_amqp.backoff import Backoff
 from bus_amqp.bus import EventBus
-from bus_amqp.consume.handling import caused_by, current_event, current_subscription
+from bus_amqp.consume.handling import current_subscription
 from bus_amqp.engine.lifetime import FAREWELL_SECONDS, close_at_exit, wait_for_signal
 from bus_amqp.engine.options import checked_options
+from bus_amqp.engine.publishing import Publishing
 from bus_amqp.engine.subscriptions import Subscriptions
 from bus_amqp.errors import (
     BusClosedError,
@@ -25,20 +26,15 @@ from bus_amqp.errors import (
     UnknownSubscriptionError,
 )
 from bus_amqp.event import Event
-from bus_amqp.health import BusState, Health, PublisherHealth, Stats, worst_state
+from bus_amqp.health import BusState, Health, Stats, worst_state
 from bus_amqp.ioloop.control import Control
 from bus_amqp.ioloop.loop import Loop
-from bus_amqp.ioloop.service import AsyncLoop, Caller, start_thread
-from bus_amqp.publish.outbox import Entry, Outbox
-from bus_amqp.publish.publisher import Publisher
+from bus_amqp.ioloop.service import AsyncLoop, start_thread
 from bus_amqp.receipt import Receipt
 from bus_amqp.settings import Settings
 from bus_amqp.subscriber import Declared, SubscriberLike, Subscribers, SubscriptionOptions, topics_of
 from bus_amqp.topic import EventTopic
-from bus_amqp.topology.plan import publisher_plan
 from bus_amqp.transport.base import Connector
-from bus_amqp.wire.codec import encode
-from bus_amqp.wire.message import Message
 
 logger = logging.getLogger("bus_amqp")
 
@@ -49,90 +45,49 @@ class BrokeredBus(EventBus):
     def __init__(self, connectors: Sequence[Connector], settings: Settings, *, release: Callable[[], None]) -> None:
         self._settings = settings
         self._release = release  # gives back what the connectors hold, after the last connection is closed
-        self._publish_timeout_seconds = settings.publisher.publish_timeout_seconds
-        self._max_event_bytes = settings.publisher.max_event_bytes
-        self._outbox = Outbox(settings.publisher.outbox_events, settings.publisher.outbox_bytes)
-        self._callbacks = Caller("bus-callback")
-        self._run_callback = self._callbacks.call  # bound once, not once per receipt
-        self._listeners: list[Callable[[Receipt], object]] = []  # appended by callers, read by the publisher thread
-        self._publisher = Publisher(
-            self._outbox,
-            window=settings.publisher.confirm_window,
-            plan=publisher_plan(settings.exchange) if settings.declare else None,
-            on_failed=self._tell_failed,
-            on_exchange_gone=lambda: self._subscriptions.restore_bindings(),
-        )
+        self._publishing = Publishing(connectors, settings, on_exchange_gone=self._restore_bindings)
         backoff = partial(Backoff, ceiling_seconds=settings.connection.reconnect_pause_seconds)
-        self._publish_loop = Loop("publisher", connectors, backoff=backoff)
         self._consume_loop = Loop("consumer", connectors, backoff=backoff)
         self._control = Control(connectors, backoff=backoff)
         self._async_loop = AsyncLoop()
         self._subscriptions = Subscriptions(
-            settings, self._control, self._consume_loop, self._async_loop, self._republish
+            settings, self._control, self._consume_loop, self._async_loop, self._publishing.republish
         )
         self._lock = threading.Lock()
         self._is_closing = False  # guarded by _lock; read without it
-        self._closed = threading.Event()  # nothing is accepted any more
+        self._closed = self._publishing.closed  # nothing is accepted any more
         self._ended = threading.Event()  # and no thread is left
         self._finalizer = close_at_exit(self)
 
     def __repr__(self) -> str:
-        return f"<EventBus {self.state} {self._settings.exchange!r} {self._outbox!r}>"
+        return f"<EventBus {self.state} {self._settings.exchange!r} {self._publishing.outbox!r}>"
 
     def start(self, *, timeout_seconds: float, require_broker: bool) -> None:
         """Start the publisher; with ``require_broker`` wait for it and raise why it is not open."""
-        self._publish_loop.start(self._publisher)
+        self._publishing.start()
         if not require_broker:
             return
-        error = self._publish_loop.wait_open(timeout_seconds)
+        error = self._publishing.wait_open(timeout_seconds)
         if error is not None:
             self.close(0)
             raise error
 
+    def _restore_bindings(self) -> None:
+        self._subscriptions.restore_bindings()
+
     # -- publishing
 
     def publish(self, event: Event, *, mandatory: bool = False) -> Receipt:
-        entry = self._entry(event, mandatory=mandatory)
-        if self._outbox.put(entry, self._publish_timeout_seconds):
-            self._publish_loop.wake()
-        return entry.receipt
+        return self._publishing.publish(event, mandatory=mandatory)
 
     def publish_many(self, events: Iterable[Event], *, mandatory: bool = False) -> Sequence[Receipt]:
-        entries = [self._entry(event, mandatory=mandatory) for event in events]
-        if not entries and self._closed.is_set():
-            raise BusClosedError("the bus is closed: nothing can be published any more")
-        if entries and self._outbox.put_many(entries, self._publish_timeout_seconds):
-            self._publish_loop.wake()
-        return [entry.receipt for entry in entries]
-
-    def _entry(self, event: Event, *, mandatory: bool) -> Entry:
-        if self._closed.is_set():
-            raise BusClosedError("the bus is closed: nothing can be published any more")
-        cause = current_event.get()
-        if cause is not None and isinstance(event, Event):
-            event = caused_by(event, cause)
-        message = encode(event, max_event_bytes=self._max_event_bytes)
-        message.mandatory = mandatory
-        return Entry(message, Receipt(self._run_callback, event.event_id))
-
-    def _republish(self, message: Message, on_done: Callable[[EventBusException | None], None]) -> None:
-        """Send a copy of a delivery; ``on_done`` hears on the publisher thread why it is not stored, or None."""
-        receipt = Receipt(_call)
-        receipt.add_done_callback(lambda settled: on_done(settled.exception(0)))
-        if self._outbox.put_copy(Entry(message, receipt)):
-            self._publish_loop.wake()
+        return self._publishing.publish_many(events, mandatory=mandatory)
 
     def on_failed(self, function: Callable[[Receipt], object]) -> None:
         self._check_open()
         if not callable(function):
             raise InvalidArgumentError(f"on_failed takes a function of a receipt, not {function!r}")
-        self._listeners.append(function)
-
-    def _tell_failed(self, entry: Entry) -> None:
-        if not self._listeners and not self._closed.is_set():  # close raises with the number of all
-            logger.warning("event %s was not published: %s", entry.message.message_id, entry.receipt.exception(0))
-        for listener in tuple(self._listeners):
-            self._callbacks.call(partial(listener, entry.receipt))
+        self._publishing.on_failed(function)
 
     # -- subscribing
 
@@ -187,30 +142,25 @@ class BrokeredBus(EventBus):
     def state(self) -> BusState:
         if self._closed.is_set():
             return BusState.CLOSED
-        states = [self._publish_loop.state]
+        states = [self._publishing.loop.state]
         if self._subscriptions.is_started:
             states.append(self._consume_loop.state)
         return worst_state(states)
 
     def health(self) -> Health:
-        publisher = PublisherHealth(
-            self._publish_loop.state,
-            waiting=self._outbox.open_events,
-            waiting_bytes=self._outbox.open_bytes,
-            reason=self._publish_loop.reason,
-        )
-        return Health(self.state, self._publish_loop.broker, publisher, self._subscriptions.health())
+        broker = self._publishing.loop.broker
+        return Health(self.state, broker, self._publishing.health(), self._subscriptions.health())
 
     def stats(self) -> Stats:
-        counts = self._publisher.counts
+        counts, outbox = self._publishing.counts, self._publishing.outbox
         return Stats(
-            accepted=self._outbox.accepted,
+            accepted=outbox.accepted,
             confirmed=counts.confirmed,
             failed=counts.failed,
             resent=counts.resent,
-            waiting=self._outbox.open_events,
-            waiting_bytes=self._outbox.open_bytes,
-            reconnects=self._publish_loop.reconnects + self._consume_loop.reconnects,
+            waiting=outbox.open_events,
+            waiting_bytes=outbox.open_bytes,
+            reconnects=self._publishing.loop.reconnects + self._consume_loop.reconnects,
             subscriptions=self._subscriptions.stats(),
         )
 
@@ -218,17 +168,7 @@ class BrokeredBus(EventBus):
 
     def flush(self, timeout_seconds: float = 30) -> None:
         self._check_not_closed()
-        count = self._outbox.wait_settled(timeout_seconds)
-        if count:
-            raise UndeliveredError(
-                f"{count} events are not confirmed after {timeout_seconds} s ({self._why_not_sent()}); "
-                "they stay in the outbox",
-                count=count,
-            )
-
-    def _why_not_sent(self) -> str:
-        reason = self._publish_loop.reason
-        return f"{self._publish_loop.state}{f': {reason}' if reason else ''}"
+        self._publishing.flush(timeout_seconds)
 
     def close(self, timeout_seconds: float = 30) -> None:
         with self._lock:
@@ -256,19 +196,12 @@ class BrokeredBus(EventBus):
             # Inbound before outbound: handlers that are finishing may still publish.
             late = self._subscriptions.close(deadline)
             self._closed.set()
-            self._publish_loop.stop()
-            reason = ""
-            if not self._publish_loop.join(deadline - time.monotonic()):
-                reason = self._why_not_sent()  # now: the state of an ended loop says nothing
-                self._publish_loop.stop(at_once=True)
-                self._publish_loop.join(self._settings.connection.connect_timeout_seconds + FAREWELL_SECONDS)
-            self._outbox.close()
-            count = self._publisher.fail_all(BusClosedError("the bus was closed before this event could be sent"))
+            count, reason = self._publishing.finish(deadline - time.monotonic())
         finally:
             self._closed.set()
             self._control.close(self._settings.connection.connect_timeout_seconds + FAREWELL_SECONDS)
             self._async_loop.close(1.0)
-            self._callbacks.close(1.0)
+            self._publishing.end_callbacks()
             self._release()
             atexit.unregister(self._finalizer)
             self._ended.set()
@@ -290,7 +223,3 @@ class BrokeredBus(EventBus):
     def _check_open(self) -> None:
         if self._is_closing:
             raise BusClosedError("the bus is closed")
-
-
-def _call(function: Callable[[], None]) -> None:
-    function()

@@ -13,17 +13,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from functools import partial
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from bus_amqp.backoff import Backoff
 from bus_amqp.consume.consumer import Consumer
 from bus_amqp.consume.consumption import Attach, Consumption, Detach, Republish, RestoreFailed
-from bus_amqp.consume.dead_letter import DeadLetterAddress
-from bus_amqp.consume.dispatcher import Dispatcher
-from bus_amqp.consume.handling import Handling, current_subscription
-from bus_amqp.consume.workers import AsyncWorkers, ThreadWorkers, Workers
+from bus_amqp.consume.handling import current_subscription
+from bus_amqp.engine.building import SubscriptionBuilder
 from bus_amqp.engine.lifetime import FAREWELL_SECONDS
-from bus_amqp.engine.options import MAX_PREFETCH, check_same_group
+from bus_amqp.engine.options import check_same_group
 from bus_amqp.engine.subscription import Subscription, declare_again, rebind, stats_of
 from bus_amqp.errors import (
     BusClosedError,
@@ -37,15 +34,10 @@ from bus_amqp.ioloop.control import Control
 from bus_amqp.ioloop.loop import Loop
 from bus_amqp.ioloop.service import AsyncLoop
 from bus_amqp.settings import Settings
-from bus_amqp.subscriber import Declared, SubscriberLike, handler_of, is_coroutine_handler
-from bus_amqp.topology import names
-from bus_amqp.topology.plan import subscription_plan, subscription_queue
+from bus_amqp.subscriber import Declared, SubscriberLike
 from bus_amqp.transport.base import Connection
-from bus_amqp.wire.routing_key import binding_key
 
 logger = logging.getLogger("bus_amqp.consume")
-
-PREFETCH_PER_WORKER = 64
 
 
 class Subscriptions:
@@ -58,13 +50,15 @@ class Subscriptions:
         self._control = control
         self._loop = loop
         self._async_loop = async_loop
-        self._republish = republish
         self._lock = threading.Lock()
         self._registry: dict[UUID, Subscription] = {}  # guarded by _lock
         self._ending: dict[UUID, Subscription] = {}  # unsubscribed, and not detached yet; guarded by _lock
         self._is_loop_started = False  # guarded by _lock
         self._is_closed = False  # guarded by _lock
         self._consumer = Consumer(loop.wake, self._restore)
+        self._builder = SubscriptionBuilder(
+            settings, async_loop, post=self._consumer.post, wake=loop.wake, republish=republish
+        )
 
     def __repr__(self) -> str:
         return f"<Subscriptions {len(self._registry)} {self._consumer!r}>"
@@ -92,7 +86,7 @@ class Subscriptions:
         return consumption.subscription_id
 
     def _register(self, declared: Declared) -> Subscription:
-        subscription = self._build(declared)
+        subscription = self._builder.build(declared)
         group = declared.options.group
         with self._lock:
             if self._is_closed:
@@ -105,38 +99,6 @@ class Subscriptions:
         if is_first:
             self._loop.start(self._consumer)
         return subscription
-
-    def _build(self, declared: Declared) -> Subscription:
-        options, exchange = declared.options, self._settings.exchange
-        handler = handler_of(declared.subscriber)
-        subscription_id = uuid4()  # not a UUIDv7: its tail names worker threads and must differ early
-        queue = subscription_queue(exchange, options.group, subscription_id, ordered=options.ordered)
-        name = getattr(handler, "__qualname__", type(handler).__qualname__)
-        handling = Handling(declared.topics, handler, name)
-        dispatcher = Dispatcher(is_keyed=options.workers > 1)
-        consumption = Consumption(
-            subscription_id,
-            queue=queue.name,
-            plan=subscription_plan(exchange, options.group, queue, map(binding_key, declared.topics)),
-            prefetch=options.prefetch
-            or min(MAX_PREFETCH, max(self._settings.consumer.prefetch, PREFETCH_PER_WORKER * options.workers)),
-            dispatcher=dispatcher,
-            address=DeadLetterAddress(
-                names.dead_exchange(exchange), names.dead_key(options.group), queue.name, subscriber=name
-            ),
-            post=self._consumer.post,
-            wake=self._loop.wake,
-            backoff=Backoff(ceiling_seconds=self._settings.connection.reconnect_pause_seconds),
-            republish=self._republish,
-        )
-        workers: Workers
-        if is_coroutine_handler(handler):
-            workers = AsyncWorkers(
-                subscription_id, options.workers, dispatcher, handling, consumption, self._async_loop
-            )
-        else:
-            workers = ThreadWorkers(subscription_id, options.workers, dispatcher, handling, consumption)
-        return Subscription(declared.subscriber, frozenset(declared.topics), options, consumption, workers)
 
     def _undo(self, subscription: Subscription) -> None:
         with self._lock:

@@ -231,7 +231,7 @@ MUTATIONS = (
     ),
     Mutation(
         "events do not name their cause",
-        "bus_amqp/engine/brokered_bus.py",
+        "bus_amqp/engine/publishing.py",
         "        if cause is not None and isinstance(event, Event):\n",
         "        if False:\n",
         f"{TOGETHER}::test_what_a_handler_publishes_names_its_cause[memory-threads]",

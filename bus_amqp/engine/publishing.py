@@ -1,0 +1,166 @@
+"""``Publishing``: the outbound half of a bus, from a caller's event to its receipt.
+
+Assembles outbox, publisher and loop.  Called on callers' threads; a process that only publishes has one thread and
+one connection, which are those of this half.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+from bus_amqp.backoff import Backoff
+from bus_amqp.consume.handling import caused_by, current_event
+from bus_amqp.engine.lifetime import FAREWELL_SECONDS
+from bus_amqp.errors import BusClosedError, EventBusException, TransportError, UndeliveredError
+from bus_amqp.event import Event
+from bus_amqp.health import PublisherHealth
+from bus_amqp.ioloop.loop import Loop
+from bus_amqp.ioloop.service import Caller
+from bus_amqp.publish.outbox import Entry, Outbox
+from bus_amqp.publish.publisher import Publisher, PublisherCounts
+from bus_amqp.receipt import Receipt
+from bus_amqp.settings import Settings
+from bus_amqp.topology.plan import publisher_plan
+from bus_amqp.transport.base import Connector
+from bus_amqp.wire.codec import encode
+from bus_amqp.wire.message import Message
+
+logger = logging.getLogger("bus_amqp")
+
+
+class Publishing:
+    """Owns the outbox, the publisher's loop and the thread of receipt callbacks."""
+
+    def __init__(
+        self, connectors: Sequence[Connector], settings: Settings, *, on_exchange_gone: Callable[[], None]
+    ) -> None:
+        self._connect_timeout_seconds = settings.connection.connect_timeout_seconds
+        self._publish_timeout_seconds = settings.publisher.publish_timeout_seconds
+        self._max_event_bytes = settings.publisher.max_event_bytes
+        self._outbox = Outbox(settings.publisher.outbox_events, settings.publisher.outbox_bytes)
+        self._callbacks = Caller("bus-callback")
+        self._run_callback = self._callbacks.call  # bound once, not once per receipt
+        self._listeners: list[Callable[[Receipt], object]] = []  # appended by callers, read by the publisher thread
+        self._publisher = Publisher(
+            self._outbox,
+            window=settings.publisher.confirm_window,
+            plan=publisher_plan(settings.exchange) if settings.declare else None,
+            on_failed=self._tell_failed,
+            on_exchange_gone=on_exchange_gone,
+        )
+        backoff = partial(Backoff, ceiling_seconds=settings.connection.reconnect_pause_seconds)
+        self.loop = Loop("publisher", connectors, backoff=backoff)
+        self.closed = threading.Event()  # set by the bus when nothing more is accepted; read by any thread
+
+    def __repr__(self) -> str:
+        return f"<Publishing {self.loop!r} {self._outbox!r}>"
+
+    def start(self) -> None:
+        """Start the publisher's thread."""
+        self.loop.start(self._publisher)
+
+    def wait_open(self, timeout_seconds: float) -> TransportError | None:
+        """Wait until there is a connection; return why there is none."""
+        return self.loop.wait_open(timeout_seconds)
+
+    def publish(self, event: Event, *, mandatory: bool) -> Receipt:
+        """Accept one event."""
+        entry = self._entry(event, mandatory=mandatory)
+        if self._outbox.put(entry, self._publish_timeout_seconds):
+            self.loop.wake()
+        return entry.receipt
+
+    def publish_many(self, events: Iterable[Event], *, mandatory: bool) -> Sequence[Receipt]:
+        """Accept all events or none."""
+        entries = [self._entry(event, mandatory=mandatory) for event in events]
+        if not entries and self.closed.is_set():
+            raise BusClosedError("the bus is closed: nothing can be published any more")
+        if entries and self._outbox.put_many(entries, self._publish_timeout_seconds):
+            self.loop.wake()
+        return [entry.receipt for entry in entries]
+
+    def _entry(self, event: Event, *, mandatory: bool) -> Entry:
+        if self.closed.is_set():
+            raise BusClosedError("the bus is closed: nothing can be published any more")
+        cause = current_event.get()
+        if cause is not None and isinstance(event, Event):
+            event = caused_by(event, cause)
+        message = encode(event, max_event_bytes=self._max_event_bytes)
+        message.mandatory = mandatory
+        return Entry(message, Receipt(self._run_callback, event.event_id))
+
+    def republish(self, message: Message, on_done: Callable[[EventBusException | None], None]) -> None:
+        """Send a copy of a delivery; ``on_done`` hears on the publisher thread why it is not stored, or None."""
+        receipt = Receipt(_call)
+        receipt.add_done_callback(lambda settled: on_done(settled.exception(0)))
+        if self._outbox.put_copy(Entry(message, receipt)):
+            self.loop.wake()
+
+    def on_failed(self, function: Callable[[Receipt], object]) -> None:
+        """Tell this function of every event that fails for good, on the callback thread."""
+        self._listeners.append(function)
+
+    def _tell_failed(self, entry: Entry) -> None:
+        if not self._listeners and not self.closed.is_set():  # close raises with the number of all
+            logger.warning("event %s was not published: %s", entry.message.message_id, entry.receipt.exception(0))
+        for listener in tuple(self._listeners):
+            self._callbacks.call(partial(listener, entry.receipt))
+
+    @property
+    def counts(self) -> PublisherCounts:
+        """What the publisher has counted."""
+        return self._publisher.counts
+
+    @property
+    def outbox(self) -> Outbox:
+        """The outbox, to be looked at."""
+        return self._outbox
+
+    def health(self) -> PublisherHealth:
+        """Tell whether publishing works."""
+        return PublisherHealth(
+            self.loop.state,
+            waiting=self._outbox.open_events,
+            waiting_bytes=self._outbox.open_bytes,
+            reason=self.loop.reason,
+        )
+
+    def flush(self, timeout_seconds: float) -> None:
+        """Wait until what is accepted now is settled.  Raises ``UndeliveredError`` with the number that is not."""
+        count = self._outbox.wait_settled(timeout_seconds)
+        if count:
+            raise UndeliveredError(
+                f"{count} events are not confirmed after {timeout_seconds} s ({self._why_not_sent()}); "
+                "they stay in the outbox",
+                count=count,
+            )
+
+    def _why_not_sent(self) -> str:
+        reason = self.loop.reason
+        return f"{self.loop.state}{f': {reason}' if reason else ''}"
+
+    def finish(self, timeout_seconds: float) -> tuple[int, str]:
+        """Send what is left within the time and end the thread; return how many events failed, and why.
+
+        The caller has set ``closed``: what is left then is failed here.
+        """
+        self.loop.stop()
+        reason = ""
+        if not self.loop.join(timeout_seconds):
+            reason = self._why_not_sent()  # now: the state of an ended loop says nothing
+            self.loop.stop(at_once=True)
+            self.loop.join(self._connect_timeout_seconds + FAREWELL_SECONDS)
+        self._outbox.close()
+        count = self._publisher.fail_all(BusClosedError("the bus was closed before this event could be sent"))
+        return count, reason
+
+    def end_callbacks(self) -> None:
+        """Call what is left to be called, and end that thread."""
+        self._callbacks.close(1.0)
+
+
+def _call(function: Callable[[], None]) -> None:
+    function()
