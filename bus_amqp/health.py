@@ -45,7 +45,10 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class PublisherHealth:
-    """``waiting``: accepted events without a confirm; ``reason``: why it is not open, if it is not."""
+    """``waiting``: accepted events without a confirm; ``reason``: why it is not open, or does not get on (or empty).
+
+    Open and not getting on: confirms that do not come, and events that the broker refused in the last minute.
+    """
 
     state: BusState
     waiting: int
@@ -78,7 +81,11 @@ class Health:
     @property
     def is_healthy(self) -> bool:
         """Whether nothing needs attention."""
-        return self.state is BusState.OPEN and all(one.is_consuming for one in self.subscriptions)
+        return (
+            self.state is BusState.OPEN
+            and not self.publisher.reason
+            and all(one.is_consuming for one in self.subscriptions)
+        )
 
     def __bool__(self) -> bool:
         return self.is_healthy

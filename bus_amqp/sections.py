@@ -43,6 +43,9 @@ class PublisherSettings(Section):
         default=1024 * 1024, ge=1024, description="Larger events are refused, and dead-lettered on arrival."
     )
     confirm_window: int = Field(default=4096, ge=1, description="Messages sent and not yet confirmed, at most.")
+    confirm_timeout_seconds: float = Field(
+        default=30.0, gt=0, description="Without an answer for so long, messages are sent again on another channel."
+    )
 
     @model_validator(mode="after")
     def _check_room(self) -> Self:

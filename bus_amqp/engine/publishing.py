@@ -20,7 +20,8 @@ from bus_amqp.health import PublisherHealth
 from bus_amqp.ioloop.loop import Loop
 from bus_amqp.ioloop.service import Caller
 from bus_amqp.publish.outbox import Entry, Outbox
-from bus_amqp.publish.publisher import Publisher, PublisherCounts
+from bus_amqp.publish.outcomes import PublisherCounts
+from bus_amqp.publish.publisher import Publisher
 from bus_amqp.receipt import Receipt
 from bus_amqp.settings import Settings
 from bus_amqp.topology.plan import publisher_plan
@@ -47,6 +48,7 @@ class Publishing:
         self._publisher = Publisher(
             self._outbox,
             window=settings.publisher.confirm_window,
+            confirm_timeout_seconds=settings.publisher.confirm_timeout_seconds,
             plan=publisher_plan(settings.exchange) if settings.declare else None,
             on_failed=self._tell_failed,
             on_exchange_gone=on_exchange_gone,
@@ -125,7 +127,7 @@ class Publishing:
             self.loop.state,
             waiting=self._outbox.open_events,
             waiting_bytes=self._outbox.open_bytes,
-            reason=self.loop.reason,
+            reason=self._reason,
         )
 
     def flush(self, timeout_seconds: float) -> None:
@@ -138,8 +140,12 @@ class Publishing:
                 count=count,
             )
 
+    @property
+    def _reason(self) -> str:
+        return self.loop.reason or self._publisher.complaint
+
     def _why_not_sent(self) -> str:
-        reason = self.loop.reason
+        reason = self._reason
         return f"{self.loop.state}{f': {reason}' if reason else ''}"
 
     def finish(self, timeout_seconds: float) -> tuple[int, str]:

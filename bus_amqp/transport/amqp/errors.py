@@ -26,6 +26,7 @@ from bus_amqp.transport.amqp.address import Address
 FOREIGN = (AMQPError, KombuError, OSError)
 
 ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, INVALID_PATH, NOT_ALLOWED = 403, 404, 406, 402, 530
+_PUBLISH = (60, 40)
 _DECLARE_METHODS = frozenset({(40, 10), (50, 10)})
 
 # RabbitMQ cuts its text at 255 bytes, so the tail may be missing.
@@ -79,6 +80,8 @@ def channel_error(exc: ChannelError) -> TransportError:
             return TopologyMismatchError(_mismatch(found))
         case 406 if exc.method_sig in _DECLARE_METHODS:
             return TopologyMismatchError(f"the broker does not take this declaration: {text}")
+        case 406 if exc.method_sig == _PUBLISH:
+            return BrokerRefusedError(f"the broker does not take the message: {text}")
         case _:
             return ChannelLostError(f"the broker closed the channel: {text}")
 

@@ -7,21 +7,25 @@ from bus_amqp.transport.signals import Confirmed, Rejected, Returned
 from tests.unit.fakes import FakeConnection, FakePublishChannel, an_entry
 
 PLAN = publisher_plan("bus.events")
+CONFIRM_SECONDS = 30.0
 
 
 class Desk:
     """A publisher, its outbox, and what it has sent."""
 
     def __init__(self, *, window: int = 1000, plan: Plan | None = PLAN) -> None:
+        self.now = 1000.0
         self.outbox = Outbox(10_000, 10**9)
         self.failed: list[Entry] = []
         self.exchanges_gone = 0
         self.publisher = Publisher(
             self.outbox,
             window=window,
+            confirm_timeout_seconds=CONFIRM_SECONDS,
             plan=plan,
             on_failed=self.failed.append,
             on_exchange_gone=self.note_exchange_gone,
+            clock=lambda: self.now,
         )
         self.made = 0
         self.connect()

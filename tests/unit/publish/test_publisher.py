@@ -5,10 +5,10 @@ import pytest
 from bus_amqp.errors import (
     TopologyMismatchError,
 )
-from bus_amqp.publish.publisher import BATCH_EVENTS, IDLE_SECONDS, UNSENT_BYTES
+from bus_amqp.publish.publisher import BATCH_EVENTS, IDLE_SECONDS, UNSENT_BYTES, UNSENT_LOOK_SECONDS
 from bus_amqp.receipt import ReceiptState
 from tests.unit.fakes import FakeConnection
-from tests.unit.publish.desk import PLAN, Desk
+from tests.unit.publish.desk import CONFIRM_SECONDS, PLAN, Desk
 
 
 def test_opening_declares_first_and_publishes_then() -> None:
@@ -81,7 +81,7 @@ def test_what_the_socket_has_not_taken_stops_the_sending() -> None:
     desk.put(3)
     desk.channel.unsent_bytes = UNSENT_BYTES
 
-    assert desk.publisher.prepare() == IDLE_SECONDS
+    assert desk.publisher.prepare() == UNSENT_LOOK_SECONDS
     assert desk.sent == []
 
     desk.channel.unsent_bytes = 0
@@ -96,5 +96,5 @@ def test_confirms_are_read_between_large_batches() -> None:
 
     assert desk.publisher.prepare() == 0.0
     assert desk.channel.batches == [BATCH_EVENTS]
-    assert desk.publisher.prepare() == IDLE_SECONDS
+    assert desk.publisher.prepare() == CONFIRM_SECONDS
     assert desk.channel.batches == [BATCH_EVENTS, 1]

@@ -17,7 +17,7 @@ from bus_amqp.publish.publisher import IDLE_SECONDS
 from bus_amqp.receipt import Receipt, ReceiptState
 from bus_amqp.transport.signals import Blocked, ChannelClosed, Confirmed, Unblocked
 from bus_amqp.wire.message import Message
-from tests.unit.publish.desk import Desk
+from tests.unit.publish.desk import CONFIRM_SECONDS, Desk
 
 
 def test_unconfirmed_events_are_sent_again_in_order_before_newer_ones() -> None:
@@ -60,7 +60,7 @@ def test_rejected_events_are_sent_again_once_the_window_is_empty() -> None:
     desk.reject(1)
     desk.put(1)
 
-    assert desk.publisher.prepare() == IDLE_SECONDS
+    assert desk.publisher.prepare() == CONFIRM_SECONDS
     assert desk.sent == [1, 2, 3]
     desk.reject(3)
     desk.confirm(2)

@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from bus_amqp.publish.outbox import Entry
 from bus_amqp.receipt import ReceiptState
 from bus_amqp.transport.signals import Blocked, Unblocked
-from tests.unit.publish.desk import Desk
+from tests.unit.publish.desk import CONFIRM_SECONDS, Desk
 
 
 class PublishingThroughFaults(RuleBasedStateMachine):
@@ -58,6 +58,17 @@ class PublishingThroughFaults(RuleBasedStateMachine):
     def cut(self) -> None:
         self.desk.reconnect()
         self.is_settled = []
+
+    @rule()
+    def wait_in_vain(self) -> None:
+        channel = self.desk.channel
+        self.turn()
+        self.desk.now += 10 * CONFIRM_SECONDS
+        self.desk.publisher.prepare()
+        self.desk.publisher.prepare()
+        if self.desk.channel is not channel:
+            self.is_settled = []
+        self.note_sent()
 
     def teardown(self) -> None:
         """P2: a broker that behaves at last has every event stored, confirmed and flushed."""

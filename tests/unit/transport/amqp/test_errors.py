@@ -63,6 +63,7 @@ def test_a_mismatch_names_object_argument_both_values_and_the_way_out(text, word
         (exceptions.AccessRefused("no", (50, 10), reply_code=403), AccessRefusedError),
         (exceptions.NotFound("no", (60, 40), reply_code=404), NotFoundOnBrokerError),
         (exceptions.PreconditionFailed("unknown delivery tag", (60, 80), reply_code=406), ChannelLostError),
+        (exceptions.PreconditionFailed("message size", (60, 40), reply_code=406), BrokerRefusedError),
         (exceptions.ResourceLocked("no", (50, 10), reply_code=405), ChannelLostError),
         (exceptions.ChannelError("no", (0, 0), reply_code=599), ChannelLostError),
     ],
