@@ -40,6 +40,10 @@ class BusClosedError(EventBusException):
     """The bus was closed; nothing can be done with it any more."""
 
 
+class ForkedProcessError(BusClosedError):
+    """The object belongs to the process that forked this one.  Ask it there, or make one of your own here."""
+
+
 class OutboxFullError(EventBusException):
     """The outbox holds as much as it may and the broker is not taking it.  Try later, or shed load."""
 

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from enum import StrEnum
 from uuid import UUID
 
-from bus_amqp.errors import DeadlineExceededError, EventBusException
+from bus_amqp.errors import DeadlineExceededError, EventBusException, ForkedProcessError
 
 logger = logging.getLogger("bus_amqp.publish")
+
+
+RunCallback = Callable[[Callable[[], None]], None]
 
 
 class ReceiptState(StrEnum):
@@ -31,6 +35,7 @@ class ReceiptState(StrEnum):
 
 _ACCEPTED, _STORED = ReceiptState.ACCEPTED, ReceiptState.STORED
 _list_lock = threading.Lock()  # guards the callback lists of all receipts: touched only by those that have one
+_left_to_parent: list[RunCallback] = []  # of whose receipts the outcome is not known here; written in a forked child
 
 
 class Receipt:
@@ -41,7 +46,7 @@ class Receipt:
 
     __slots__ = ("_callbacks", "_error", "_run_callback", "_state", "event_id")
 
-    def __init__(self, run_callback: Callable[[Callable[[], None]], None], event_id: UUID | None = None) -> None:
+    def __init__(self, run_callback: RunCallback, event_id: UUID | None = None) -> None:
         self.event_id = event_id  # of the event that was published; None for the bus's own copies
         self._state = _ACCEPTED  # written by the one thread that settles
         self._error: EventBusException | None = None  # written by that thread, before the state
@@ -71,6 +76,7 @@ class Receipt:
 
     def exception(self, timeout: float | None = None) -> EventBusException | None:
         """Wait as ``result`` does and return the error, or None.  Raises ``DeadlineExceededError``."""
+        self._check_process()
         if not self.done():
             settled = threading.Event()
             self._when_done(settled.set)
@@ -91,12 +97,14 @@ class Receipt:
             except Exception:  # a user's callback: it must not end the thread that serves all of them
                 logger.exception("a callback of %r raised", self)
 
+        self._check_process()
         if self.done():
             call()
         else:
             self._when_done(lambda: self._run_callback(call))
 
     def __await__(self) -> Generator[None, None, None]:
+        self._check_process()
         loop = asyncio.get_running_loop()
         waiter = loop.create_future()
 
@@ -126,6 +134,17 @@ class Receipt:
         self._state = ReceiptState.FAILED if error else ReceiptState.CONFIRMED
         if self._callbacks is not None:
             self._notify()
+
+    def _check_process(self) -> None:
+        """Fail a receipt whose event the parent process sends: nobody will ever settle it here."""
+        if _left_to_parent and not self.done() and self._run_callback in _left_to_parent:
+            self._callbacks = None  # the parent's; and they are called there
+            self.settle(
+                ForkedProcessError(
+                    f"event {self.event_id} was published before this process was forked: its parent sends it, "
+                    "and only the parent's receipt tells what became of it"
+                )
+            )
 
     def _when_done(self, function: Callable[[], None]) -> None:
         with _list_lock:
@@ -157,3 +176,17 @@ def confirm_all(receipts: Iterable[Receipt]) -> None:
             receipt._state = confirmed
             if receipt._callbacks is not None:
                 receipt._notify()
+
+
+def leave_receipts_to_parent(run_callback: RunCallback) -> None:
+    """Have the receipts with this ``run_callback`` fail where somebody asks.  In a forked child only."""
+    _left_to_parent.append(run_callback)
+
+
+def _renew_lock_in_child() -> None:
+    global _list_lock
+    _list_lock = threading.Lock()  # a thread that is not here may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock_in_child)

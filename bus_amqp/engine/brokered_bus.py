@@ -13,12 +13,12 @@ from uuid import UUID
 from bus_amqp.backoff import Backoff
 from bus_amqp.bus import EventBus
 from bus_amqp.consume.handling import current_subscription
+from bus_amqp.engine.forking import leave_to_parent, survive_forks
 from bus_amqp.engine.lifetime import FAREWELL_SECONDS, close_at_exit, wait_for_signal
 from bus_amqp.engine.options import checked_options
 from bus_amqp.engine.publishing import Publishing
 from bus_amqp.engine.subscriptions import Subscriptions
 from bus_amqp.errors import (
-    BusClosedError,
     DeadlineExceededError,
     EventBusException,
     InvalidArgumentError,
@@ -42,9 +42,23 @@ logger = logging.getLogger("bus_amqp")
 class BrokeredBus(EventBus):
     """Every public method may be called from any thread.  The lock makes closing happen once."""
 
-    def __init__(self, connectors: Sequence[Connector], settings: Settings, *, release: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        connectors: Sequence[Connector],
+        settings: Settings,
+        *,
+        release: Callable[[], None],
+        connectors_in_child: Callable[[], Sequence[Connector]] | None = None,
+    ) -> None:
         self._settings = settings
         self._release = release  # gives back what the connectors hold, after the last connection is closed
+        self._connectors_in_child = connectors_in_child  # None: there is no way to the broker from another process
+        self._assemble(connectors)
+        self._finalizer = close_at_exit(self)
+        survive_forks(self)
+
+    def _assemble(self, connectors: Sequence[Connector]) -> None:
+        settings = self._settings
         self._publishing = Publishing(connectors, settings, on_exchange_gone=self._restore_bindings)
         backoff = partial(Backoff, ceiling_seconds=settings.connection.reconnect_pause_seconds)
         self._consume_loop = Loop("consumer", connectors, backoff=backoff)
@@ -57,7 +71,19 @@ class BrokeredBus(EventBus):
         self._is_closing = False  # guarded by _lock; read without it
         self._closed = self._publishing.closed  # nothing is accepted any more
         self._ended = threading.Event()  # and no thread is left
-        self._finalizer = close_at_exit(self)
+
+    def begin_in_child(self) -> None:
+        """Be a bus of this process, which was forked; called before anything else happens in it."""
+        leave_to_parent(self._publishing, self._subscriptions, self._consume_loop, self._control, self._async_loop)
+        publishing, was_closing = self._publishing, self._is_closing
+        self._assemble(self._connectors_in_child() if self._connectors_in_child is not None else ())
+        publishing.leave_to_parent(self._publishing)
+        self._publishing.start_when_used()
+        if was_closing or self._connectors_in_child is None:
+            self._publishing.is_left_to_parent = not was_closing
+            self._is_closing = True
+            self._closed.set()
+            self._ended.set()
 
     def __repr__(self) -> str:
         return f"<EventBus {self.state} {self._settings.exchange!r} {self._publishing.outbox!r}>"
@@ -103,7 +129,9 @@ class BrokeredBus(EventBus):
     ) -> UUID:
         self._check_open()
         options = SubscriptionOptions(group=group, ordered=ordered, workers=workers, prefetch=prefetch)
-        return self._subscriptions.subscribe(Declared(topics_of(topic), subscriber, checked_options(options)))
+        declared = Declared(topics_of(topic), subscriber, checked_options(options))
+        self._publishing.start()  # it runs already, except in a forked child
+        return self._subscriptions.subscribe(declared)
 
     def subscribe_all(self, subscribers: Subscribers) -> Sequence[UUID]:
         self._check_open()
@@ -111,6 +139,7 @@ class BrokeredBus(EventBus):
             raise InvalidArgumentError(f"subscribe_all takes Subscribers, not {type(subscribers).__name__}")
         for declared in subscribers:
             checked_options(declared.options)
+        self._publishing.start()
         made: list[UUID] = []
         try:
             for declared in subscribers:
@@ -218,8 +247,8 @@ class BrokeredBus(EventBus):
     def _check_not_closed(self) -> None:
         # While the bus is closing, handlers that are finishing may still flush, unsubscribe and publish.
         if self._closed.is_set():
-            raise BusClosedError("the bus is closed")
+            raise self._publishing.closed_error()
 
     def _check_open(self) -> None:
         if self._is_closing:
-            raise BusClosedError("the bus is closed")
+            raise self._publishing.closed_error()

@@ -37,9 +37,9 @@ def connect(
         raise SettingsError(f"settings must be a bus_amqp.Settings, not {type(settings).__name__}")
     settings = with_exchange(load_settings() if settings is None else settings, exchange)
     urls = _urls(url, settings)
-    name = client_name or f"{Path(sys.argv[0]).name or 'python'}@{socket.gethostname()}:{os.getpid()}"
-    connectors, release = _connectors(urls, settings, name)
-    bus = BrokeredBus(connectors, settings, release=release)
+    connectors, release = _connectors(urls, settings, client_name)
+    in_child = None if _is_memory(urls) else lambda: _connectors(urls, settings, client_name)[0]
+    bus = BrokeredBus(connectors, settings, release=release, connectors_in_child=in_child)
     bus.start(timeout_seconds=settings.connection.connect_timeout_seconds, require_broker=require_broker)
     return bus
 
@@ -65,10 +65,19 @@ def _split(url: str) -> list[str]:
     return re.split(r",(?=amqps?://)", url)
 
 
-def _connectors(urls: Sequence[str], settings: Settings, name: str) -> tuple[list[Connector], Callable[[], None]]:
+def _schemes(urls: Sequence[str]) -> set[str]:
+    return {url.partition("://")[0].lower() if "://" in url else "" for url in urls}
+
+
+def _is_memory(urls: Sequence[str]) -> bool:
+    return _schemes(urls) == {"memory"} and len(urls) == 1
+
+
+def _connectors(
+    urls: Sequence[str], settings: Settings, client_name: str | None
+) -> tuple[list[Connector], Callable[[], None]]:
     """Return one connector for each node, and what gives back what they hold."""
-    schemes = {url.partition("://")[0].lower() if "://" in url else "" for url in urls}
-    if schemes == {"memory"} and len(urls) == 1:
+    if _is_memory(urls):
         from bus_amqp.transport.memory.connection import MemoryConnector
 
         memory = MemoryConnector(
@@ -77,7 +86,8 @@ def _connectors(urls: Sequence[str], settings: Settings, name: str) -> tuple[lis
             max_body_bytes=settings.publisher.max_event_bytes,
         )
         return [memory], memory.close
-    if schemes <= {"amqp", "amqps"}:
+    if _schemes(urls) <= {"amqp", "amqps"}:
+        name = client_name or f"{Path(sys.argv[0]).name or 'python'}@{socket.gethostname()}:{os.getpid()}"
         # Imported here: kombu costs 50 ms, and a bus in memory needs none of it.
         from bus_amqp.transport.amqp.connection import AmqpConnector
 

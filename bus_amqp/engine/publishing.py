@@ -14,7 +14,7 @@ from functools import partial
 from bus_amqp.backoff import Backoff
 from bus_amqp.consume.handling import caused_by, current_event
 from bus_amqp.engine.lifetime import FAREWELL_SECONDS
-from bus_amqp.errors import BusClosedError, EventBusException, TransportError, UndeliveredError
+from bus_amqp.errors import BusClosedError, EventBusException, ForkedProcessError, TransportError, UndeliveredError
 from bus_amqp.event import Event
 from bus_amqp.health import PublisherHealth
 from bus_amqp.ioloop.loop import Loop
@@ -22,7 +22,7 @@ from bus_amqp.ioloop.service import Caller
 from bus_amqp.publish.outbox import Entry, Outbox
 from bus_amqp.publish.outcomes import PublisherCounts
 from bus_amqp.publish.publisher import Publisher
-from bus_amqp.receipt import Receipt
+from bus_amqp.receipt import Receipt, leave_receipts_to_parent
 from bus_amqp.settings import Settings
 from bus_amqp.topology.plan import publisher_plan
 from bus_amqp.transport.base import Connector
@@ -42,6 +42,8 @@ class Publishing:
         self._publish_timeout_seconds = settings.publisher.publish_timeout_seconds
         self._max_event_bytes = settings.publisher.max_event_bytes
         self._outbox = Outbox(settings.publisher.outbox_events, settings.publisher.outbox_bytes)
+        self._starting = threading.Lock()  # two first uses at once must not start two threads
+        self._is_started = False  # guarded by _starting
         self._callbacks = Caller("bus-callback")
         self._run_callback = self._callbacks.call  # bound once, not once per receipt
         self._listeners: list[Callable[[Receipt], object]] = []  # appended by callers, read by the publisher thread
@@ -55,14 +57,45 @@ class Publishing:
         )
         backoff = partial(Backoff, ceiling_seconds=settings.connection.reconnect_pause_seconds)
         self.loop = Loop("publisher", connectors, backoff=backoff)
+        self._wake: Callable[[], None] = self.loop.wake
         self.closed = threading.Event()  # set by the bus when nothing more is accepted; read by any thread
+        self.is_left_to_parent = False  # set by the bus in a forked child: why it is closed
 
     def __repr__(self) -> str:
         return f"<Publishing {self.loop!r} {self._outbox!r}>"
 
     def start(self) -> None:
-        """Start the publisher's thread."""
-        self.loop.start(self._publisher)
+        """Start the publisher's thread, unless it runs."""
+        with self._starting:
+            is_first, self._is_started = not self._is_started, True
+        if is_first:
+            self.loop.start(self._publisher)
+
+    def start_when_used(self) -> None:
+        """Leave the start to the first event: a process that publishes nothing needs no connection."""
+        self._outbox.take(1)  # finds nothing, so the first event asks for a wake
+        self._wake = self._start_and_wake
+
+    def _start_and_wake(self) -> None:
+        self._wake = self.loop.wake
+        self.start()
+        self.loop.wake()
+
+    def leave_to_parent(self, child: Publishing) -> None:
+        """Give up everything to the parent process; ``child`` takes over here.  Takes no lock."""
+        leave_receipts_to_parent(self._run_callback)
+        child._listeners.extend(self._listeners)
+        if (abandon := getattr(self._outbox, "abandon_after_fork", None)) is not None:
+            abandon()  # an outbox with a file: its handles are the parent's
+
+    def closed_error(self) -> BusClosedError:
+        """Return what to raise once nothing is accepted any more."""
+        if self.is_left_to_parent:
+            return ForkedProcessError(
+                "this memory:// bus belongs to the process that forked this one, and its broker with it: "
+                "connect again here, for a broker of this process"
+            )
+        return BusClosedError("the bus is closed: nothing can be done with it any more")
 
     def wait_open(self, timeout_seconds: float) -> TransportError | None:
         """Wait until there is a connection; return why there is none."""
@@ -72,21 +105,21 @@ class Publishing:
         """Accept one event."""
         entry = self._entry(event, mandatory=mandatory)
         if self._outbox.put(entry, self._publish_timeout_seconds):
-            self.loop.wake()
+            self._wake()
         return entry.receipt
 
     def publish_many(self, events: Iterable[Event], *, mandatory: bool) -> Sequence[Receipt]:
         """Accept all events or none."""
         entries = [self._entry(event, mandatory=mandatory) for event in events]
         if not entries and self.closed.is_set():
-            raise BusClosedError("the bus is closed: nothing can be published any more")
+            raise self.closed_error()
         if entries and self._outbox.put_many(entries, self._publish_timeout_seconds):
-            self.loop.wake()
+            self._wake()
         return [entry.receipt for entry in entries]
 
     def _entry(self, event: Event, *, mandatory: bool) -> Entry:
         if self.closed.is_set():
-            raise BusClosedError("the bus is closed: nothing can be published any more")
+            raise self.closed_error()
         cause = current_event.get()
         if cause is not None and isinstance(event, Event):
             event = caused_by(event, cause)
@@ -99,7 +132,7 @@ class Publishing:
         receipt = Receipt(_call)
         receipt.add_done_callback(lambda settled: on_done(settled.exception(0)))
         if self._outbox.put_copy(Entry(message, receipt)):
-            self.loop.wake()
+            self._wake()
 
     def on_failed(self, function: Callable[[Receipt], object]) -> None:
         """Tell this function of every event that fails for good, on the callback thread."""

@@ -24,6 +24,7 @@ from amqp.transport import _AbstractTransport
 from kombu.transport import pyamqp
 
 from bus_amqp.errors import EventBusException, UndecodableError
+from bus_amqp.transport.amqp import inherited_sockets
 from bus_amqp.transport.amqp.deliveries import parse_properties
 from bus_amqp.transport.amqp.frames import HEADER, RawFrame
 from bus_amqp.transport.amqp.inbox import Inbox
@@ -69,6 +70,7 @@ class DriverTransport(_AbstractTransport):
         found = socket.getaddrinfo(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         for tried, (family, kind, protocol, _, address) in enumerate(found, start=1):
             self.sock = socket.socket(family, kind, protocol)
+            inherited_sockets.note(self.sock)
             try:
                 # A share for each address: an unreachable IPv6 must not use up the time of IPv4.
                 self.sock.settimeout(self._remaining_seconds() / (len(found) - tried + 1))
@@ -88,6 +90,7 @@ class DriverTransport(_AbstractTransport):
             self.sock = context.wrap_socket(
                 self.sock, server_hostname=self._tls["server_hostname"], do_handshake_on_connect=False
             )
+            inherited_sockets.note(self.sock)
             self._shake_hands()
         self._link.attach(SocketStream(self.sock))
 

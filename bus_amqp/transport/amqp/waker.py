@@ -6,6 +6,8 @@ import contextlib
 import socket
 import threading
 
+from bus_amqp.transport.amqp import inherited_sockets
+
 
 class Waker:
     """A pair of sockets: ``wake`` writes a byte to one, the owner polls the other.
@@ -18,6 +20,8 @@ class Waker:
     def __init__(self) -> None:
         self._lock = threading.RLock()  # guards what follows; nothing under it blocks
         self._reader, self._writer = socket.socketpair()
+        inherited_sockets.note(self._reader)
+        inherited_sockets.note(self._writer)
         self._reader.setblocking(False)
         self._writer.setblocking(False)
         self._is_set = False  # written under the lock, read by anybody

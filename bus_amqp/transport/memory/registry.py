@@ -6,6 +6,7 @@ its connection finds its queues again, and the next test begins with nothing.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -37,3 +38,15 @@ def release_broker(broker: MemoryBroker) -> None:
             return
         del _brokers[broker.name], _holders[broker.name]
     broker.stop()  # outside the lock: it calls into connections
+
+
+def _begin_in_child() -> None:
+    """A forked child is a process of its own: no broker of the parent's is here, though its memory is."""
+    global _lock
+    _lock = threading.Lock()  # a thread that is not here may have held it
+    _brokers.clear()
+    _holders.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_in_child)

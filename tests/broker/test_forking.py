@@ -1,0 +1,124 @@
+"""``os.fork`` after ``connect``: the child has a bus of its own, and the parent's goes on as if nothing had happened.
+
+What the programs do is in ``forking.py``.
+"""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bus_amqp import EventTopic, connect
+from bus_amqp.settings import child_environment
+from bus_amqp.testing.broker import RealBroker
+from bus_amqp.testing.recorder import Recorder
+from tests.broker.forking import CHILD_EVENTS, FORKS
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM_SECONDS = 150
+
+
+def run(program: str, broker: RealBroker, exchange: str) -> Any:
+    """Run a program to its end; return what it printed."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.broker.forking", program, broker.url, exchange],
+        cwd=ROOT,
+        env=child_environment(),
+        capture_output=True,
+        text=True,
+        timeout=PROGRAM_SECONDS,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "Traceback" not in ran.stderr, ran.stderr
+    return json.loads(ran.stdout)
+
+
+@pytest.fixture
+def recorder(rabbitmq: RealBroker, exchange: str) -> Iterator[Recorder]:
+    """A subscriber in another process than those that fork: this one."""
+    made = Recorder()
+    with connect(rabbitmq.url, exchange=exchange) as bus:
+        bus.subscribe(EventTopic(), made)
+        yield made
+
+
+def events_by(recorder: Recorder) -> Counter[str]:
+    """How many events each process and thread has published."""
+    return Counter(event.resource_uuid for event in recorder.events)
+
+
+def test_forking_at_full_rate_shares_nothing_and_loses_nothing(rabbitmq: RealBroker, exchange: str, recorder: Recorder):
+    """A shared socket would corrupt the parent's stream, a shared outbox send its events twice."""
+    told = run("full_rate", rabbitmq, exchange)
+
+    assert told["statuses"] == [0] * FORKS
+    assert told["reconnects"] == 0
+    assert min(told["published"]) > 0
+    total = sum(told["published"]) + FORKS * CHILD_EVENTS
+    assert told["seen"] == total
+    recorder.wait_for(total, 60)
+    counts = events_by(recorder)
+    assert [counts[f"parent-{index}"] for index in range(3)] == told["published"]
+    assert {counts[f"child-{number}"] for number in range(FORKS)} == {CHILD_EVENTS}
+    assert len(recorder.events) == len(set(recorder.ids)) == total
+    for who in counts:
+        numbers = [event.details["number"] for event in recorder.events if event.resource_uuid == who]
+        assert numbers == list(range(len(numbers))), who
+
+
+def test_forking_while_every_lock_is_held(rabbitmq: RealBroker, exchange: str):
+    """The thread that holds it is not in the child: nobody would ever let go."""
+    assert run("locks_held", rabbitmq, exchange) == 0
+
+
+def test_a_child_that_uses_no_bus_holds_nothing_of_it(rabbitmq: RealBroker, exchange: str):
+    """A descriptor kept in a child would hide the parent's death from the broker."""
+    told = run("idle_child", rabbitmq, exchange)
+
+    assert told["sockets_of_parent"] >= 2
+    assert (told["sockets"], told["threads"]) == (0, 1)
+    assert told["state"] == "connecting"
+    assert (told["status"], told["reconnects"]) == (0, 0)
+
+
+def test_receipts_of_the_parent_are_an_error_in_the_child(rabbitmq: RealBroker, exchange: str):
+    """Nobody settles them there: without an error ``result()`` would hang."""
+    told = run("receipts_of_parent", rabbitmq, exchange)
+
+    assert told["status"] == 0
+    assert "its parent sends it" in told["told"][0]
+    assert told["told"][1] == "awaited"
+    assert told["state"] == "accepted"
+    assert "1 events could not be sent" in told["close"]
+
+
+def test_a_bus_in_memory_is_an_error_in_the_child(rabbitmq: RealBroker, exchange: str):
+    """Published there, events would reach nobody, silently."""
+    told = run("memory", rabbitmq, exchange)
+
+    assert told["status"] == 0
+    assert len(told["told"]) == 3
+    assert all("connect again" in text for text in told["told"])
+
+
+def test_a_pre_forking_server_publishes_from_its_workers(rabbitmq: RealBroker, exchange: str, recorder: Recorder):
+    """As gunicorn with a preloaded application: connect once, then fork."""
+    told = run("pre_fork", rabbitmq, exchange)
+
+    assert told == {"statuses": [0, 0, 0], "accepted": 0, "reconnects": 0}
+    recorder.wait_for(3 * CHILD_EVENTS, 20)
+    assert events_by(recorder) == {f"worker-{number}": CHILD_EVENTS for number in range(3)}
+
+
+def test_multiprocessing_workers_have_buses_of_their_own(rabbitmq: RealBroker, exchange: str, recorder: Recorder):
+    """Publishing and subscribing, as in the parent."""
+    assert run("multiprocess", rabbitmq, exchange) == [0, 0, 0, 0]
+
+    recorder.wait_for(5 * CHILD_EVENTS, 20)
+    assert set(events_by(recorder).values()) == {CHILD_EVENTS}
