@@ -198,6 +198,22 @@ def test_a_child_process_gets_the_url_in_its_environment(monkeypatch: pytest.Mon
     assert rabbitmq_image() == "rabbitmq:4"
 
 
+def test_a_child_process_finds_the_files_that_its_parent_finds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The demo's parties run in a directory of their own: a relative path would point nowhere there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BUS_AMQP_SETTINGS_FILE", "conf/bus.toml")
+    monkeypatch.setenv("bus_amqp_password_file", "password")
+    monkeypatch.setenv("RABBITMQ_IMAGE", "image:4")
+
+    environment = child_environment(url="amqp://a@b/")
+
+    assert environment["BUS_AMQP_SETTINGS_FILE"] == str(tmp_path / "conf" / "bus.toml")
+    assert environment["bus_amqp_password_file"] == str(tmp_path / "password")
+    assert environment["RABBITMQ_IMAGE"] == "image:4"
+    assert child_environment(password_file="other")["BUS_AMQP_PASSWORD_FILE"] == str(tmp_path / "other")
+    assert child_environment(password_file="")["BUS_AMQP_PASSWORD_FILE"] == ""
+
+
 def test_pydantic_settings_is_not_loaded_for_nothing() -> None:
     """It costs a tenth of a second, in every program that has no settings at all."""
     program = "import sys; from bus_amqp.settings import load_settings; load_settings(); print(sys.modules.keys())"
