@@ -58,9 +58,9 @@ class Publishing:
     def __repr__(self) -> str:
         return f"<Publishing {self.loop!r} {self._outbox!r}>"
 
-    def start(self) -> None:
-        """Start the publisher's thread."""
-        self.loop.start(self._publisher)
+    def start(self, *, is_awaited: bool) -> None:
+        """Start the publisher's thread; ``is_awaited``: ``wait_open`` comes next, and ends the bus if refused."""
+        self.loop.start(self._publisher, is_awaited=is_awaited)
 
     def wait_open(self, timeout_seconds: float) -> TransportError | None:
         """Wait until there is a connection; return why there is none."""
