@@ -21,6 +21,9 @@ _MALFORMED = (
 )  # fmt: skip
 
 
+DELIVER_FIELDS = struct.Struct(">QBB")  # delivery tag, redelivered, length of the exchange's name
+
+
 class AmqpDelivery(Delivery):
     """Keeps the raw property list of the content header (flags and values) beside the parsed fields."""
 
@@ -78,6 +81,24 @@ def _plain_headers(table: Mapping[Any, Any]) -> dict[str, HeaderValue]:
         for key, value in table.items()
         if isinstance(key, str) and (value is None or isinstance(value, str | int))
     }
+
+
+def deliver_arguments(payload: bytes) -> tuple[str, int, bool, str, str]:
+    """Return what a basic.deliver says: consumer tag, delivery tag, redelivered, exchange, routing key.
+
+    Foreign publishers may use any bytes as a key: what is not UTF-8 is replaced.  Raises ``LookupError`` and
+    ``struct.error`` for a payload that breaks off.
+    """
+    at = 5 + payload[4]
+    tag, redelivered, exchange_bytes = DELIVER_FIELDS.unpack_from(payload, at)
+    exchange = at + 10
+    key = exchange + exchange_bytes
+    end = key + 1 + payload[key]
+    if end != len(payload):
+        raise LookupError(f"{end} bytes announced, {len(payload)} there")
+    names = (payload[5:at], payload[exchange:key], payload[key + 1 :])
+    consumer_tag, exchange_name, routing_key = (name.decode("utf-8", "replace") for name in names)
+    return consumer_tag, tag, redelivered & 1 == 1, exchange_name, routing_key
 
 
 def message_id_of(property_list: bytes) -> str:

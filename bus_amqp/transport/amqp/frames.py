@@ -15,13 +15,12 @@ import struct
 from typing import NamedTuple
 
 from bus_amqp.errors import ConnectionLostError
-from bus_amqp.transport.amqp.deliveries import AmqpDelivery, message_id_of
+from bus_amqp.transport.amqp.deliveries import DELIVER_FIELDS, AmqpDelivery, message_id_of
 
 METHOD, HEADER, BODY, HEARTBEAT = 1, 2, 3, 8
 
 _FRAME = struct.Struct(">BHI")
 _HEADER = struct.Struct(">BHIIQH")  # frame header; class and weight, body size, property flags
-_DELIVER_FIELDS = struct.Struct(">QBB")  # delivery tag, redelivered, length of the exchange's name
 _SETTLE_FIELDS = struct.Struct(">QB")
 _DELIVER, _RETURN = b"\x00\x3c\x00\x3c", b"\x00\x3c\x00\x32"
 _ACK, _NACK = b"\x00\x3c\x00\x50", b"\x00\x3c\x00\x78"
@@ -203,7 +202,7 @@ class FrameParser:
         ):
             return None
         at = start + 1 + data[start]  # behind the consumer tag
-        tag, redelivered, exchange_bytes = _DELIVER_FIELDS.unpack_from(data, at)
+        tag, redelivered, exchange_bytes = DELIVER_FIELDS.unpack_from(data, at)
         at += 10 + exchange_bytes
         if at + 1 + data[at] != end:
             raise ConnectionLostError("the broker sent a basic.deliver that is not as long as its frame")
@@ -247,7 +246,7 @@ class FrameParser:
         payload = content.payload
         property_list = content.property_list or b""
         at = 5 + payload[4]
-        tag, redelivered, exchange_bytes = _DELIVER_FIELDS.unpack_from(payload, at)
+        tag, redelivered, exchange_bytes = DELIVER_FIELDS.unpack_from(payload, at)
         at += 10
         key = at + exchange_bytes
         if key + 1 + payload[key] != len(payload):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus_amqp.errors import ConnectionLostError, UndecodableError
-from bus_amqp.transport.amqp.deliveries import AmqpDelivery
+from bus_amqp.transport.amqp.deliveries import AmqpDelivery, deliver_arguments
 from bus_amqp.transport.amqp.driver import forgiving_frame_handler
 from bus_amqp.transport.amqp.frames import Bounced, Delivered, RawFrame, Settled
 from tests.unit.transport.amqp.broker_streams import (
@@ -124,3 +125,24 @@ def test_the_plain_channels_deliver_a_message_whose_properties_they_cannot_read(
     ((_, _, _, message),) = found
     assert message.body == b"body"
     assert message.properties == {}
+
+
+def test_a_key_that_is_not_text_means_the_same_to_both_kinds_of_channel():
+    """py-amqp would raise over the key: the connection would be lost, and the message would come again."""
+    stream = a_delivery(b"body", key="A.kXy.Xz").replace(b"A.kXy.Xz", b"A.k\xffy.\xc3z")
+    method, *_ = cut_into_frames(stream)
+
+    (delivered,) = a_parser().feed(stream)
+
+    consumer_tag, tag, redelivered, exchange, key = deliver_arguments(method[7:-1])
+    (bulk,) = delivered.deliveries
+    assert consumer_tag == "tag"
+    assert (tag, redelivered, exchange, key) == (bulk.tag, bulk.redelivered, bulk.exchange, bulk.routing_key)
+    assert key == "A.k\ufffdy.\ufffdz"
+
+
+@given(payload=st.binary(max_size=80) | st.integers(0, 24).map(lambda end: cut_into_frames(a_delivery(b""))[0][7:end]))
+def test_a_delivery_that_breaks_off_is_no_other_error(payload: bytes):
+    """The plain channels' driver knows these two kinds; another would end the thread."""
+    with contextlib.suppress(LookupError, struct.error):
+        deliver_arguments(payload)
