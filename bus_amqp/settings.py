@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from bus_amqp.sections import ConnectionSettings, ConsumerSettings, PublisherSet
 
 PREFIX = "BUS_AMQP_"
 FILE_VARIABLE = "BUS_AMQP_SETTINGS_FILE"
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 
 
 class Settings(Section):
@@ -103,13 +105,14 @@ def url_with_password(url: str, settings: Settings) -> str:
     if settings.password is None and settings.password_file is None:
         return url
     scheme, separator, rest = url.partition("://")
-    user_info, at, place = rest.rpartition("@")
+    authority, slash, virtual_host = rest.partition("/")
+    user_info, at, place = authority.rpartition("@")
     user = user_info.partition(":")[0]
     if not (separator and at and user):
         raise SettingsError(
-            f"url {without_password(url)!r} names no user for the password: write {scheme}://user@host/vhost"
+            f"url {without_password(url)!r} names no user for the password: write amqp://user@host/vhost"
         )
-    return f"{scheme}://{user}:{quote(_current_password(settings), safe='')}@{place}"
+    return f"{scheme}://{user}:{quote(_current_password(settings), safe='')}@{place}{slash}{virtual_host}"
 
 
 def without_password(url: str) -> str:
@@ -117,7 +120,9 @@ def without_password(url: str) -> str:
     before, at, place = url.rpartition("@")
     if not at:
         return url
-    scheme, separator, user_info = before.rpartition("://") if before.count("://") == 1 else ("", "", before)
+    scheme, separator, user_info = before.partition("://")
+    if not _SCHEME.fullmatch(scheme):  # what stands before :// may hold a password: of a first url without a scheme
+        scheme, separator, user_info = "", "", before
     user, colon, _ = user_info.partition(":")
     return f"{scheme}{separator}{user}{':***' if colon else ''}@{place}"
 
