@@ -194,6 +194,7 @@ class FrameParser:
         if (
             last >= size
             or kind != HEADER
+            or length < 14
             or header_channel != channel
             or body_bytes > self._max_body_bytes
             or data[header_end] != _END
@@ -208,7 +209,8 @@ class FrameParser:
             raise ConnectionLostError("the broker sent a basic.deliver that is not as long as its frame")
         names = self._names
         exchange = data[at - exchange_bytes : at]
-        content_type = data[header + 22 : header + 22 + data[header + 21]] if flags & 0x8000 else b""
+        property_list = data[header + 19 : header_end]
+        content_type = property_list[3 : 3 + property_list[2]] if flags & 0x8000 else b""
         return AmqpDelivery(
             tag,
             data[body:last] if body_bytes else b"",
@@ -217,7 +219,7 @@ class FrameParser:
             redelivered & 1 == 1,
             names[content_type] if content_type in names else self._name(content_type),
             body_bytes,
-            data[header + 19 : header_end],
+            property_list,
         ), last
 
     def _begin(self, channel: int, payload: bytes, *, is_delivery: bool) -> None:
@@ -238,7 +240,7 @@ class FrameParser:
         content.missing_bytes -= len(payload)
         if content.missing_bytes < 0:
             raise ConnectionLostError("the broker sent more of a message than its header announced")
-        if content.chunks is not None:
+        if payload and content.chunks is not None:  # empty frames could go on for ever
             content.chunks.append(payload)
         return content.missing_bytes == 0
 

@@ -46,6 +46,38 @@ def test_a_stream_that_is_not_amqp_ends_the_connection(cut):
         parser.feed(cut(a_delivery(b"body")))
 
 
+def test_a_content_type_ends_with_its_header():
+    """Found by the fuzzer: one that announced more was read on into the body, if all came in one piece."""
+    method, header, body = cut_into_frames(a_delivery(b"body"))
+    announcing = header[:21] + b"\x60" + header[22:]
+
+    (whole,) = a_parser().feed(method + announcing + body)
+    pieces = a_parser()
+    (cut,) = [item for piece in (method, announcing, body) for item in pieces.feed(piece)]
+
+    assert [item.deliveries[0].content_type for item in (whole, cut)] == ["text/plain"] * 2
+
+
+def test_a_header_without_property_flags_ends_the_connection():
+    """Found by the fuzzer: what follows was taken for the flags, if all came in one piece."""
+    method, header, body = cut_into_frames(a_delivery(b"body"))
+    without_flags = header[:3] + struct.pack(">I", 12) + header[7:19] + b"\xce"
+
+    with pytest.raises(ConnectionLostError, match="breaks off"):
+        a_parser().feed(method + without_flags + body)
+
+
+def test_empty_body_frames_cost_no_memory():
+    """They bring a message no nearer to its end: a peer could send them for ever."""
+    method, header, _ = cut_into_frames(a_delivery(b"body"))
+    parser = a_parser()
+
+    for piece in (method, header, struct.pack(">BHIB", 3, 1, 0, 0xCE) * 100):
+        assert parser.feed(piece) == []
+
+    assert [content.chunks for content in parser._contents.values()] == [[]]
+
+
 def fault_of(delivery: AmqpDelivery) -> str:
     """Return the reason for which the properties cannot be read, nothing if they can."""
     try:
