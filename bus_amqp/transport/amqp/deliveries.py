@@ -65,11 +65,11 @@ def parse_properties(property_list: bytes) -> Properties:
 def properties_from(values: Mapping[str, Any]) -> Properties:
     """Return the properties that the bus reads, from py-amqp's dictionary of all."""
     return Properties(
-        content_type=values.get("content_type", ""),
-        message_id=values.get("message_id", ""),
+        content_type=readable(values.get("content_type", "")),
+        message_id=readable(values.get("message_id", "")),
         timestamp=values.get("timestamp", 0),
-        type=values.get("type", ""),
-        app_id=values.get("app_id", ""),
+        type=readable(values.get("type", "")),
+        app_id=readable(values.get("app_id", "")),
         headers=_plain_headers(values.get("application_headers") or {}),
     )
 
@@ -77,10 +77,15 @@ def properties_from(values: Mapping[str, Any]) -> Properties:
 def _plain_headers(table: Mapping[Any, Any]) -> dict[str, HeaderValue]:
     """Return the entries with plain values; the bus reads no table, array (x-death is one), byte or float entry."""
     return {
-        key: value
+        readable(key): readable(value) if isinstance(value, str) else value
         for key, value in table.items()
         if isinstance(key, str) and (value is None or isinstance(value, str | int))
     }
+
+
+def readable(text: str) -> str:
+    """Return text that can be written: py-amqp lets half a surrogate pair through, which no copy, log or JSON takes."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def deliver_arguments(payload: bytes) -> tuple[str, int, bool, str, str]:

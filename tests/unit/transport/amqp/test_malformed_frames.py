@@ -144,6 +144,17 @@ def test_header_values_of_other_types_are_left_out():
     assert dict(delivered.deliveries[0].properties.headers) == {"kept": "yes", "flag": True, "none": None}
 
 
+def test_half_a_character_in_a_property_can_be_written_again():
+    """Found by the fuzzer: py-amqp lets half a surrogate pair through, and the copy for the dead letters would fail."""
+    values = {"application_headers": {"\ud800": "a\udc00"}, "message_id": "m\ud800", "app_id": "\ud800"}
+    event = (1, spec.Basic.Deliver, "t", 1, True, "e", "k", b"body", values)
+
+    (delivered,) = a_parser().feed(b"".join(frames_of(event)))
+
+    found = delivered.deliveries[0].properties
+    assert (found.message_id, found.app_id, dict(found.headers)) == ("m?", "?", {"?": "a?"})
+
+
 def test_the_plain_channels_deliver_a_message_whose_properties_they_cannot_read():
     """py-amqp raises over a Latin-1 property: the connection would be lost, and the message would come again."""
     event = (1, spec.Basic.Deliver, "t", 1, False, "e", "k", b"body", {"app_id": "kXy"})
