@@ -14,7 +14,7 @@ PYENV_VERSIONS = $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-pythons check format sabotage bench schemas up down ci clean
+.PHONY: help demo test test-fast test-pythons check format sabotage fuzz bench schemas up down ci clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ format: $(VENV)/.with-tools ## bring all files into shape
 
 sabotage: $(VENV)/.with-tools ## break the code on purpose, a line at a time: each break must turn its promise's test red
 	@$(BIN)/python tests/sabotage/run.py $(ARGS)
+
+fuzz: $(VENV)/.with-fuzzer ## search for bytes that break decoder and parsers, a minute each, led by coverage
+	@$(BIN)/python -m tests.fuzz.atheris_target $(ARGS)
 
 bench: $(VENV)/.with-peers ## measure ourselves beside our peers on one broker: table, JSON, chart
 	@$(BIN)/python -m benchmarks $(ARGS)
@@ -91,6 +94,11 @@ $(VENV)/.with-tools: $(VENV)/.made pyproject.toml constraints.txt
 	@echo "installing bus-amqp and the tools of its tests into $(VENV)"
 	@$(INSTALL) --editable ".[test]"
 	@touch $(VENV)/.with-runtime $@
+
+$(VENV)/.with-fuzzer: $(VENV)/.with-tools
+	@echo "installing the fuzzer into $(VENV)"
+	@$(INSTALL) --editable ".[test,fuzz]"
+	@touch $@
 
 $(VENV)/.with-peers: $(VENV)/.with-tools
 	@echo "installing the peers of the benchmarks into $(VENV)"

@@ -110,13 +110,11 @@ class _NoneIsDefault:
 
 
 class _Details:
-    """JSON from the wire is checked by the decoder, once per message; only Python values are walked here."""
+    """Any JSON object that survives a trip: pydantic's own JSON parser lets NaN, 1e999 and any depth to 200 in."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         plain = core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema())
-        return core_schema.json_or_python_schema(
-            json_schema=plain, python_schema=core_schema.no_info_after_validator_function(_checked_details, plain)
-        )
+        return core_schema.no_info_after_validator_function(_checked_details, plain)
 
 
 class _UtcTime:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote
 
 from pydantic import BaseModel, Field, ValidationError
@@ -21,6 +22,7 @@ from bus_amqp.sections import ConnectionSettings, ConsumerSettings, PublisherSet
 
 PREFIX = "BUS_AMQP_"
 FILE_VARIABLE = "BUS_AMQP_SETTINGS_FILE"
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 
 
 class Settings(Section):
@@ -103,13 +105,14 @@ def url_with_password(url: str, settings: Settings) -> str:
     if settings.password is None and settings.password_file is None:
         return url
     scheme, separator, rest = url.partition("://")
-    user_info, at, place = rest.rpartition("@")
+    authority, slash, virtual_host = rest.partition("/")
+    user_info, at, place = authority.rpartition("@")
     user = user_info.partition(":")[0]
     if not (separator and at and user):
         raise SettingsError(
-            f"url {without_password(url)!r} names no user for the password: write {scheme}://user@host/vhost"
+            f"url {without_password(url)!r} names no user for the password: write amqp://user@host/vhost"
         )
-    return f"{scheme}://{user}:{quote(_current_password(settings), safe='')}@{place}"
+    return f"{scheme}://{user}:{quote(_current_password(settings), safe='')}@{place}{slash}{virtual_host}"
 
 
 def without_password(url: str) -> str:
@@ -117,7 +120,9 @@ def without_password(url: str) -> str:
     before, at, place = url.rpartition("@")
     if not at:
         return url
-    scheme, separator, user_info = before.rpartition("://") if before.count("://") == 1 else ("", "", before)
+    scheme, separator, user_info = before.partition("://")
+    if not _SCHEME.fullmatch(scheme):  # what stands before :// may hold a password: of a first url without a scheme
+        scheme, separator, user_info = "", "", before
     user, colon, _ = user_info.partition(":")
     return f"{scheme}{separator}{user}{':***' if colon else ''}@{place}"
 
@@ -130,9 +135,15 @@ def rabbitmq_image() -> str | None:
 def child_environment(**values: str) -> dict[str, str]:
     """Return the environment of a process of ours: this one's, and settings such as ``url``.
 
-    Never as arguments: those can be read by every user of the machine, and the url has a password.
+    Never as arguments: those can be read by every user of the machine, and the url has a password.  Paths are made
+    absolute: the process may be started in another directory.
     """
-    return {**os.environ, **{f"{PREFIX}{name.upper()}": value for name, value in values.items()}}
+    environment = {**os.environ, **{f"{PREFIX}{name.upper()}": value for name, value in values.items()}}
+    paths = {_variable_of(path) for path, annotation in _known_fields() if Path in get_args(annotation)}
+    for name in environment:
+        if environment[name] and name.upper() in paths | {FILE_VARIABLE}:
+            environment[name] = str(Path(environment[name]).absolute())
+    return environment
 
 
 def _current_password(settings: Settings) -> str:
@@ -154,17 +165,24 @@ def _variables() -> dict[str, str]:
     return {name.upper(): value for name, value in os.environ.items() if name.upper().startswith(PREFIX) and value}
 
 
-def _known_names(section: type[BaseModel] = Settings, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def _known_fields(
+    section: type[BaseModel] = Settings, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], object]]:
+    """Yield the path and the annotation of each setting that can be given as text."""
     for name, field in section.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _known_names(field.annotation, (*path, name))
+            yield from _known_fields(field.annotation, (*path, name))
         elif name != "password":  # a function: no text can be one
-            yield (*path, name)
+            yield (*path, name), field.annotation
+
+
+def _variable_of(path: Iterable[str]) -> str:
+    return PREFIX + "__".join(path).upper()
 
 
 def _refuse_unknown(variables: Mapping[str, str]) -> None:
     # pydantic-settings lets unknown variables pass, and a misspelt limit would limit nothing.
-    known = {PREFIX + "__".join(path).upper() for path in _known_names()} | {FILE_VARIABLE}
+    known = {_variable_of(path) for path, _ in _known_fields()} | {FILE_VARIABLE}
     for name in sorted(variables.keys() - known):
         raise SettingsError(
             f"unknown variable {name}{_nearest(name, known)} Unset it, or use one of {', '.join(sorted(known))}"
@@ -201,7 +219,7 @@ def _told(
         return message.removeprefix("Value error, ")
     names = [str(part) for part in place]
     dotted = ".".join(names)
-    variable = PREFIX + "__".join(names).upper()
+    variable = _variable_of(names)
     if _holds(given, names):
         where = f"argument {dotted}"
     elif variable in variables:
@@ -209,7 +227,7 @@ def _told(
     else:
         where = f"{dotted} in settings file {path}"
     if kind == "extra_forbidden":
-        return f"unknown setting: {where}{_nearest(dotted, {'.'.join(known) for known in _known_names()})}"
+        return f"unknown setting: {where}{_nearest(dotted, {'.'.join(known) for known, _ in _known_fields()})}"
     return f"{where}{_shown(names, value)}: {message}"
 
 

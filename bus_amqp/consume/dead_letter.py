@@ -71,7 +71,7 @@ def dead_letter_message(
         timestamp=properties.timestamp,
         type=properties.type,
         app_id=properties.app_id,
-        content_type=delivery.content_type,
+        content_type=_short(delivery.content_type),
         headers=headers,
         exchange=address.exchange,
         mandatory=True,
@@ -82,6 +82,11 @@ def dead_letter_message(
 def _hostname() -> str:
     """Ask the system once: a storm of dead letters must not be one of system calls."""
     return socket.gethostname()
+
+
+def _short(value: str) -> str:
+    """Return what fits AMQP's 255 bytes: what was not UTF-8 has grown when it was read."""
+    return value if len(value) <= 63 else value.encode()[:255].decode(errors="ignore")
 
 
 def _plain_headers(properties: Properties) -> dict[str, HeaderValue]:

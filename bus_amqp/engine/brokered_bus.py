@@ -90,7 +90,7 @@ class BrokeredBus(EventBus):
 
     def start(self, *, timeout_seconds: float, require_broker: bool) -> None:
         """Start the publisher; with ``require_broker`` wait for it and raise why it is not open."""
-        self._publishing.start()
+        self._publishing.start(is_awaited=require_broker)
         if not require_broker:
             return
         error = self._publishing.wait_open(timeout_seconds)

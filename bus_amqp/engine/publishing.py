@@ -64,12 +64,12 @@ class Publishing:
     def __repr__(self) -> str:
         return f"<Publishing {self.loop!r} {self._outbox!r}>"
 
-    def start(self) -> None:
-        """Start the publisher's thread, unless it runs."""
+    def start(self, *, is_awaited: bool = False) -> None:
+        """Start the publisher's thread, unless it runs; ``is_awaited``: ``wait_open`` is next, and tells a refusal."""
         with self._starting:
             is_first, self._is_started = not self._is_started, True
         if is_first:
-            self.loop.start(self._publisher)
+            self.loop.start(self._publisher, is_awaited=is_awaited)
 
     def start_when_used(self) -> None:
         """Leave the start to the first event: a process that publishes nothing needs no connection."""

@@ -70,6 +70,7 @@ class Loop:
         self._broker = ""
         self._error: TransportError | None = None
         self._connects = 0
+        self._is_awaited = False  # written before the thread starts
         self._tried: list[str] = []  # addresses, in the order of the first try
         self._told: set[tuple[BusState, str]] = set()  # loop thread only; what was logged of this outage
         self._nudged = threading.Event()  # interrupts pauses
@@ -99,9 +100,13 @@ class Loop:
         """How often a lost connection was replaced."""
         return max(0, self._connects - 1)
 
-    def start(self, client: LoopClient) -> None:
-        """Start the thread."""
+    def start(self, client: LoopClient, *, is_awaited: bool = False) -> None:
+        """Start the thread.
+
+        ``is_awaited``: somebody calls ``wait_open`` next and gives up if refused.  A first refusal is his to tell.
+        """
         self._client = client
+        self._is_awaited = is_awaited
         self._thread = start_thread(f"bus-{self._role}", lambda: self._run(client))
 
     def wake(self) -> None:
@@ -222,7 +227,9 @@ class Loop:
             self._error = error
         never_open = self._connects == 0
         state = BusState.FAILED if is_refused else BusState.CONNECTING if never_open else BusState.RECONNECTING
-        if (state, str(error)) not in self._told:  # one line for each outage and each fault in it, not for each try
+        is_raised = is_refused and never_open and self._is_awaited  # by wait_open; then nobody tries again
+        # One line for each outage and each fault in it, not for each try.
+        if (state, str(error)) not in self._told and not is_raised:
             self._told.add((state, str(error)))
             logger.warning("%s: %s; trying again", self._role, error)
         self._set_state(state, str(error))

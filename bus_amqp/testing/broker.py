@@ -3,13 +3,14 @@
 Not a client: it publishes and consumes nothing.  Used by one thread at a time.
 """
 
+import re
 from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 from bus_amqp.errors import ConnectionLostError, InvalidArgumentError
 from bus_amqp.testing.greeting import read_version
+from bus_amqp.transport.amqp.address import parse_address
 
 
 class RealBroker(ABC):
@@ -57,17 +58,22 @@ class RealBroker(ABC):
 
 
 class GivenBroker(RealBroker):
-    """A broker somebody else runs: we may use it, and neither stop nor administer it."""
+    """A broker somebody else runs: we may use it, and neither stop nor administer it.
+
+    Of a cluster's urls, joined by commas, the first tells where it is.  Raises ``SettingsError`` for a malformed url.
+    """
 
     can_restart = False
 
     def __init__(self, url: str) -> None:
         self.url = url
-        parts = urlsplit(url)
-        self._place = f"{parts.hostname}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}"
         self.version = ""
-        if parts.scheme == "amqp":  # behind TLS the greeting is not ours to read
-            self.version = _version_or_nothing(parts.hostname or "127.0.0.1", parts.port or 5672)
+        self._place = "memory"
+        if not url.startswith("memory://"):
+            address = parse_address(re.split(r",(?=amqps?://)", url)[0])
+            self._place = str(address)
+            if not address.is_tls:  # behind TLS the greeting is not ours to read
+                self.version = _version_or_nothing(address.host, address.port)
 
     @property
     def kind(self) -> str:

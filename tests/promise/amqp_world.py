@@ -138,7 +138,7 @@ class AmqpWorld(World):
         self,
         body: bytes,
         *,
-        routing_key: str = "A.B.C.D.E",
+        routing_key: str | bytes = "A.B.C.D.E",
         content_type: str = "application/json",
         headers: Mapping[str, Any] | None = None,
         message_id: str = "",

@@ -98,6 +98,23 @@ def test_p5_a_key_of_other_words_with_a_fine_body_is_handled(world: World, routi
     assert event.resource_uuid == "u-1"
 
 
+@pytest.mark.parametrize("sign", [b"\xff", b"\xed\xa0\x80"], ids=["latin-1", "half a pair"])
+def test_p5_a_key_that_is_not_text_does_not_keep_an_event_away(amqp_world: AmqpWorld, sign: bytes) -> None:
+    """AMQP's keys are bytes: one that cannot be read must neither end the connection nor come again for ever."""
+    recorder = Recorder()
+    bus = amqp_world.connect()
+    bus.subscribe(EventTopic(), recorder, group="billing")
+
+    amqp_world.publish_raw(a_body(), routing_key=b"A.B.%s.D.E" % sign)
+    amqp_world.publish_raw(b"not json", routing_key=b"A.B.%s.D.E" % sign)
+    bus.publish(an_event())
+
+    assert recorder.wait_for(2).events[0].event_type == "USER.LOGIN"
+    [letter] = amqp_world.wait_dead_letters(1, "billing")
+    assert letter.headers[dead_letter.ROUTING_KEY].startswith("A.B.\ufffd")
+    assert bus.stats().reconnects == 0
+
+
 @pytest.mark.parametrize("content_type", ["", "application/json", "text/plain"])
 def test_p5_bare_json_of_the_six_fields_is_handled(world: World, content_type: str) -> None:
     """What the design document's own examples send."""

@@ -1,5 +1,6 @@
 """``bus_amqp.event``: what the constructor accepts, refuses and fills in."""
 
+import json
 import time
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -80,6 +81,16 @@ def test_details_that_contain_themselves_are_refused() -> None:
 
     with pytest.raises(ValidationError, match="deeper than 64 levels"):
         Event(**SIX, details=details)
+
+
+@pytest.mark.parametrize("value", ["NaN", "1e999", "[" * 64 + "]" * 64], ids=["nan", "too large", "too deep"])
+def test_pydantics_own_door_is_as_narrow(value: str) -> None:
+    """What it let in could be handled, and then not be published: its JSON parser knows NaN and 200 levels."""
+    text = json.dumps({**SIX, "details": {"x": "value"}}).replace('"value"', value)
+
+    with pytest.raises(ValidationError, match="details"):
+        Event.model_validate_json(text)
+    assert Event.model_validate_json(text.replace(value, "1.5")).details == {"x": 1.5}
 
 
 def test_details_of_exactly_the_allowed_depth_are_taken() -> None:

@@ -153,11 +153,12 @@ def test_without_a_url_the_three_ways_are_named() -> None:
         ("amqp://bus:s3cret@broker:5672/v", "amqp://bus:***@broker:5672/v"),
         ("amqp://bus:s3cret/s3cret@broker/", "amqp://bus:***@broker/"),
         ("amqp://bus:s3cret@s3cret@broker/", "amqp://bus:***@broker/"),
-        ("amqp://bus:s3c://ret@broker/", "amqp:***@broker/"),
+        ("amqp://bus:s3c://ret@broker/", "amqp://bus:***@broker/"),
         ("bus:s3cret@broker", "bus:***@broker"),
         ("amqp:/bus:s3cret@broker", "amqp:***@broker"),
         ("amqp://bus@broker/", "amqp://bus@broker/"),
         ("memory://", "memory://"),
+        ("bus:s3cret@one,amqp://bus:s3cret@two", "bus:***@two"),
     ],
 )
 def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
@@ -182,6 +183,11 @@ def test_a_password_without_user_or_file_is_an_error(tmp_path: Path) -> None:
     """Logging in as nobody, or with an empty password, would only fail later and less clearly."""
     with pytest.raises(SettingsError, match="names no user"):
         url_with_password("amqp://broker/", Settings(password=lambda: "x"))
+    with pytest.raises(SettingsError, match="names no user"):
+        url_with_password("amqp://broker/v@x", Settings(password=lambda: "x"))
+    with pytest.raises(SettingsError, match="names no user") as caught:
+        url_with_password("bus:s3cret@broker", Settings(password=lambda: "x"))
+    assert "s3cret" not in str(caught.value)
     with pytest.raises(SettingsError, match="No such file"):
         url_with_password("amqp://bus@broker/", Settings(password_file=tmp_path / "gone"))
 
@@ -196,6 +202,22 @@ def test_a_child_process_gets_the_url_in_its_environment(monkeypatch: pytest.Mon
     assert environment["BUS_AMQP_EXCHANGE"] == "x"
     assert environment["PATH"] == os.environ["PATH"]
     assert rabbitmq_image() == "rabbitmq:4"
+
+
+def test_a_child_process_finds_the_files_that_its_parent_finds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The demo's parties run in a directory of their own: a relative path would point nowhere there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BUS_AMQP_SETTINGS_FILE", "conf/bus.toml")
+    monkeypatch.setenv("bus_amqp_password_file", "password")
+    monkeypatch.setenv("RABBITMQ_IMAGE", "image:4")
+
+    environment = child_environment(url="amqp://a@b/")
+
+    assert environment["BUS_AMQP_SETTINGS_FILE"] == str(tmp_path / "conf" / "bus.toml")
+    assert environment["bus_amqp_password_file"] == str(tmp_path / "password")
+    assert environment["RABBITMQ_IMAGE"] == "image:4"
+    assert child_environment(password_file="other")["BUS_AMQP_PASSWORD_FILE"] == str(tmp_path / "other")
+    assert child_environment(password_file="")["BUS_AMQP_PASSWORD_FILE"] == ""
 
 
 def test_pydantic_settings_is_not_loaded_for_nothing() -> None:

@@ -45,10 +45,13 @@ def parse_address(url: str) -> Address:
         parts = url_to_parts(url)
         port = _PORTS[scheme] if parts.port is None else parts.port
         (parts.hostname or "").encode("idna")
+        if set("[]") & set(split.netloc.rpartition("@")[0]):  # urllib pairs them with those of the host
+            raise ValueError("a bracket in user or password")
     except ValueError:
         # Not chained: urllib quotes what it took for the port, which may be half a password.
         raise SettingsError(
-            "the broker's url has an invalid host or port (1 to 65535); percent-encode / : @ # ? in user and password"
+            "the broker's url has an invalid host or port (1 to 65535);"
+            " percent-encode / : @ # ? [ ] in user and password"
         ) from None
     if not parts.hostname:
         raise SettingsError("the broker's url names no host: amqp://user:password@host:port/vhost")

@@ -21,6 +21,9 @@ _MALFORMED = (
 )  # fmt: skip
 
 
+DELIVER_FIELDS = struct.Struct(">QBB")  # delivery tag, redelivered, length of the exchange's name
+
+
 class AmqpDelivery(Delivery):
     """Keeps the raw property list of the content header (flags and values) beside the parsed fields."""
 
@@ -62,11 +65,11 @@ def parse_properties(property_list: bytes) -> Properties:
 def properties_from(values: Mapping[str, Any]) -> Properties:
     """Return the properties that the bus reads, from py-amqp's dictionary of all."""
     return Properties(
-        content_type=values.get("content_type", ""),
-        message_id=values.get("message_id", ""),
+        content_type=readable(values.get("content_type", "")),
+        message_id=readable(values.get("message_id", "")),
         timestamp=values.get("timestamp", 0),
-        type=values.get("type", ""),
-        app_id=values.get("app_id", ""),
+        type=readable(values.get("type", "")),
+        app_id=readable(values.get("app_id", "")),
         headers=_plain_headers(values.get("application_headers") or {}),
     )
 
@@ -74,10 +77,33 @@ def properties_from(values: Mapping[str, Any]) -> Properties:
 def _plain_headers(table: Mapping[Any, Any]) -> dict[str, HeaderValue]:
     """Return the entries with plain values; the bus reads no table, array (x-death is one), byte or float entry."""
     return {
-        key: value
+        readable(key): readable(value) if isinstance(value, str) else value
         for key, value in table.items()
         if isinstance(key, str) and (value is None or isinstance(value, str | int))
     }
+
+
+def readable(text: str) -> str:
+    """Return text that can be written: py-amqp lets half a surrogate pair through, which no copy, log or JSON takes."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def deliver_arguments(payload: bytes) -> tuple[str, int, bool, str, str]:
+    """Return what a basic.deliver says: consumer tag, delivery tag, redelivered, exchange, routing key.
+
+    Foreign publishers may use any bytes as a key: what is not UTF-8 is replaced.  Raises ``LookupError`` and
+    ``struct.error`` for a payload that breaks off.
+    """
+    at = 5 + payload[4]
+    tag, redelivered, exchange_bytes = DELIVER_FIELDS.unpack_from(payload, at)
+    exchange = at + 10
+    key = exchange + exchange_bytes
+    end = key + 1 + payload[key]
+    if end != len(payload):
+        raise LookupError(f"{end} bytes announced, {len(payload)} there")
+    names = (payload[5:at], payload[exchange:key], payload[key + 1 :])
+    consumer_tag, exchange_name, routing_key = (name.decode("utf-8", "replace") for name in names)
+    return consumer_tag, tag, redelivered & 1 == 1, exchange_name, routing_key
 
 
 def message_id_of(property_list: bytes) -> str:

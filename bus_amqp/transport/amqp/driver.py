@@ -25,7 +25,7 @@ from kombu.transport import pyamqp
 
 from bus_amqp.errors import EventBusException, UndecodableError
 from bus_amqp.transport.amqp import inherited_sockets
-from bus_amqp.transport.amqp.deliveries import parse_properties
+from bus_amqp.transport.amqp.deliveries import deliver_arguments, parse_properties
 from bus_amqp.transport.amqp.frames import HEADER, RawFrame
 from bus_amqp.transport.amqp.inbox import Inbox
 from bus_amqp.transport.amqp.link import Link
@@ -142,6 +142,17 @@ class DriverChannel(pyamqp.Channel):
         if on_lost is None:
             raise error
         on_lost(error)
+
+    def dispatch_method(self, method_sig: tuple[int, int], payload: bytes, content: Any) -> None:
+        """Handle a method; a delivery by our own parsing of it.
+
+        py-amqp raises over a routing key that is not UTF-8: the connection would be lost, and the message would
+        come again.
+        """
+        if method_sig == spec.Basic.Deliver and not self.is_closing:
+            self._on_basic_deliver(*deliver_arguments(payload), content)
+        else:
+            super().dispatch_method(method_sig, payload, content)
 
     def collect(self) -> None:
         """Forget everything about the channel."""

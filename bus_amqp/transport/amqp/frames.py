@@ -15,13 +15,12 @@ import struct
 from typing import NamedTuple
 
 from bus_amqp.errors import ConnectionLostError
-from bus_amqp.transport.amqp.deliveries import AmqpDelivery, message_id_of
+from bus_amqp.transport.amqp.deliveries import DELIVER_FIELDS, AmqpDelivery, message_id_of
 
 METHOD, HEADER, BODY, HEARTBEAT = 1, 2, 3, 8
 
 _FRAME = struct.Struct(">BHI")
 _HEADER = struct.Struct(">BHIIQH")  # frame header; class and weight, body size, property flags
-_DELIVER_FIELDS = struct.Struct(">QBB")  # delivery tag, redelivered, length of the exchange's name
 _SETTLE_FIELDS = struct.Struct(">QB")
 _DELIVER, _RETURN = b"\x00\x3c\x00\x3c", b"\x00\x3c\x00\x32"
 _ACK, _NACK = b"\x00\x3c\x00\x50", b"\x00\x3c\x00\x78"
@@ -195,6 +194,7 @@ class FrameParser:
         if (
             last >= size
             or kind != HEADER
+            or length < 14
             or header_channel != channel
             or body_bytes > self._max_body_bytes
             or data[header_end] != _END
@@ -203,13 +203,14 @@ class FrameParser:
         ):
             return None
         at = start + 1 + data[start]  # behind the consumer tag
-        tag, redelivered, exchange_bytes = _DELIVER_FIELDS.unpack_from(data, at)
+        tag, redelivered, exchange_bytes = DELIVER_FIELDS.unpack_from(data, at)
         at += 10 + exchange_bytes
         if at + 1 + data[at] != end:
             raise ConnectionLostError("the broker sent a basic.deliver that is not as long as its frame")
         names = self._names
         exchange = data[at - exchange_bytes : at]
-        content_type = data[header + 22 : header + 22 + data[header + 21]] if flags & 0x8000 else b""
+        property_list = data[header + 19 : header_end]
+        content_type = property_list[3 : 3 + property_list[2]] if flags & 0x8000 else b""
         return AmqpDelivery(
             tag,
             data[body:last] if body_bytes else b"",
@@ -218,7 +219,7 @@ class FrameParser:
             redelivered & 1 == 1,
             names[content_type] if content_type in names else self._name(content_type),
             body_bytes,
-            data[header + 19 : header_end],
+            property_list,
         ), last
 
     def _begin(self, channel: int, payload: bytes, *, is_delivery: bool) -> None:
@@ -239,7 +240,7 @@ class FrameParser:
         content.missing_bytes -= len(payload)
         if content.missing_bytes < 0:
             raise ConnectionLostError("the broker sent more of a message than its header announced")
-        if content.chunks is not None:
+        if payload and content.chunks is not None:  # empty frames could go on for ever
             content.chunks.append(payload)
         return content.missing_bytes == 0
 
@@ -247,7 +248,7 @@ class FrameParser:
         payload = content.payload
         property_list = content.property_list or b""
         at = 5 + payload[4]
-        tag, redelivered, exchange_bytes = _DELIVER_FIELDS.unpack_from(payload, at)
+        tag, redelivered, exchange_bytes = DELIVER_FIELDS.unpack_from(payload, at)
         at += 10
         key = at + exchange_bytes
         if key + 1 + payload[key] != len(payload):

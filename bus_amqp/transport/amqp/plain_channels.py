@@ -15,7 +15,7 @@ from amqp.exceptions import AMQPError, FrameSyntaxError
 
 from bus_amqp.errors import ChannelLostError, InvalidArgumentError
 from bus_amqp.transport.amqp.consume_channel import OpenTags
-from bus_amqp.transport.amqp.deliveries import properties_from
+from bus_amqp.transport.amqp.deliveries import properties_from, readable
 from bus_amqp.transport.amqp.driver import DriverChannel
 from bus_amqp.transport.amqp.frames import Bounced
 from bus_amqp.transport.amqp.inbox import Inbox
@@ -141,7 +141,7 @@ class PlainConsumeChannel:
             routing_key=found["routing_key"],
             exchange=found["exchange"],
             redelivered=found["redelivered"],
-            content_type=message.properties.get("content_type", ""),
+            content_type=readable(message.properties.get("content_type", "")),
             body_bytes=len(body),
         )
         delivery._values = message.properties

@@ -113,6 +113,12 @@ def test_a_copy_can_always_be_sent() -> None:
     assert all(-(2**63) <= value < 2**63 for value in headers.values() if isinstance(value, int))
 
 
+@pytest.mark.parametrize(("given", "kept"), [("\ufffd" * 255, "\ufffd" * 85), ("t" * 255, "t" * 255), ("", "")])
+def test_a_content_type_that_is_not_text_fits_into_the_copy(given: str, kept: str) -> None:
+    """Found by the fuzzer: 255 bytes that are not UTF-8 are 765 when they are written again."""
+    assert copy_of(FakeDelivery(content_type=given)).content_type == kept
+
+
 def test_broken_properties_do_not_keep_a_message_from_being_set_aside() -> None:
     """P5: a header table that cannot be parsed is a reason to dead-letter, and no obstacle."""
     delivery = FakeDelivery(body=b"body", properties=UndecodableError("broken", reason="not-json"))

@@ -1,5 +1,6 @@
 """``bus_amqp.engine.connect``: where the url comes from, and what ``connect`` refuses before it starts anything."""
 
+import logging
 import os
 import threading
 from typing import Any
@@ -8,10 +9,10 @@ import pytest
 
 import bus_amqp.transport.amqp.connection as amqp_connection
 from bus_amqp.engine.connect import connect
-from bus_amqp.errors import InvalidArgumentError, SettingsError
+from bus_amqp.errors import AccessRefusedError, InvalidArgumentError, SettingsError
 from bus_amqp.sections import ConnectionSettings, PublisherSettings
 from bus_amqp.settings import Settings
-from tests.unit.fakes import FakeConnector, an_event
+from tests.unit.fakes import FakeConnector, an_event, wait_until
 
 SECRET = "hunter2"
 
@@ -132,3 +133,21 @@ def test_details_that_changed_to_what_json_is_not_are_refused(value: Any, told: 
         with pytest.raises(InvalidArgumentError, match=told):
             bus.publish(event)
         assert bus.stats().accepted == 0
+
+
+def test_a_refusal_is_raised_or_logged_and_only_then_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever has just got the error must not read "trying again" in the log: nobody does."""
+    refused = AccessRefusedError("login as 'bus' refused")
+    monkeypatch.setattr(amqp_connection, "AmqpConnector", lambda url, settings, **options: FakeConnector(refused))
+
+    with caplog.at_level(logging.WARNING), pytest.raises(AccessRefusedError):
+        connect("amqp://bus:x@one")
+    assert caplog.messages == []
+
+    with caplog.at_level(logging.WARNING):
+        bus = connect("amqp://bus:x@one", require_broker=False)
+        wait_until(lambda: caplog.messages)
+        bus.close(5)
+    assert caplog.messages == ["publisher: login as 'bus' refused; trying again"]

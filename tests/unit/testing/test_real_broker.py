@@ -30,6 +30,23 @@ def test_a_given_url_is_used_as_it_is_and_left_alone():
                 refused()
 
 
+@pytest.mark.parametrize("place", ["h:99999", "h:port", "h:0", "[::1", "", "h:12,amqps"])
+def test_a_given_url_that_cannot_be_one_is_a_clear_error(place: str):
+    """A bare ValueError would show a traceback, and half a password where urllib took it for the port."""
+    with pytest.raises(SettingsError, match="the broker's url") as caught:
+        start_broker(url=f"amqp://user:s3cret@{place}")
+
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_given_cluster_is_known_by_its_first_node():
+    """BUS_AMQP_URL may name several nodes: the comma between them must not be read as part of a port."""
+    broker = start_broker(url="amqp://a:b@127.0.0.1:1,amqp://a:b@127.0.0.1:2")
+
+    assert broker.kind == "a broker at 127.0.0.1:1"
+    assert start_broker(url="memory://").kind == "a broker at memory"
+
+
 @pytest.mark.usefixtures("bare_machine")
 def test_a_machine_with_nothing_gets_the_three_ways_out():
     """The error tells what to do; it is not the failure of the last thing tried."""

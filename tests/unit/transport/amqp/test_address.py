@@ -47,6 +47,8 @@ def test_what_a_url_means(url, expected):
         ("amqp://u:s3cret@a,b", "several urls"),
         ("amqp://u:s3cret@" + "x" * 70, "host"),
         ("amqp://u:s3cret@[::1", "host"),
+        ("amqp://u:s3cret@[::1]:p@[::1", "percent-encode"),
+        ("amqp://u[:s3cret]@host", "percent-encode"),
     ],
 )
 def test_what_is_no_url_is_refused_without_a_password(url, words):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus_amqp.errors import ConnectionLostError, UndecodableError
-from bus_amqp.transport.amqp.deliveries import AmqpDelivery
+from bus_amqp.transport.amqp.deliveries import AmqpDelivery, deliver_arguments
 from bus_amqp.transport.amqp.driver import forgiving_frame_handler
 from bus_amqp.transport.amqp.frames import Bounced, Delivered, RawFrame, Settled
 from tests.unit.transport.amqp.broker_streams import (
@@ -43,6 +44,38 @@ def test_a_stream_that_is_not_amqp_ends_the_connection(cut):
 
     with pytest.raises(ConnectionLostError):
         parser.feed(cut(a_delivery(b"body")))
+
+
+def test_a_content_type_ends_with_its_header():
+    """Found by the fuzzer: one that announced more was read on into the body, if all came in one piece."""
+    method, header, body = cut_into_frames(a_delivery(b"body"))
+    announcing = header[:21] + b"\x60" + header[22:]
+
+    (whole,) = a_parser().feed(method + announcing + body)
+    pieces = a_parser()
+    (cut,) = [item for piece in (method, announcing, body) for item in pieces.feed(piece)]
+
+    assert [item.deliveries[0].content_type for item in (whole, cut)] == ["text/plain"] * 2
+
+
+def test_a_header_without_property_flags_ends_the_connection():
+    """Found by the fuzzer: what follows was taken for the flags, if all came in one piece."""
+    method, header, body = cut_into_frames(a_delivery(b"body"))
+    without_flags = header[:3] + struct.pack(">I", 12) + header[7:19] + b"\xce"
+
+    with pytest.raises(ConnectionLostError, match="breaks off"):
+        a_parser().feed(method + without_flags + body)
+
+
+def test_empty_body_frames_cost_no_memory():
+    """They bring a message no nearer to its end: a peer could send them for ever."""
+    method, header, _ = cut_into_frames(a_delivery(b"body"))
+    parser = a_parser()
+
+    for piece in (method, header, struct.pack(">BHIB", 3, 1, 0, 0xCE) * 100):
+        assert parser.feed(piece) == []
+
+    assert [content.chunks for content in parser._contents.values()] == [[]]
 
 
 def fault_of(delivery: AmqpDelivery) -> str:
@@ -111,6 +144,17 @@ def test_header_values_of_other_types_are_left_out():
     assert dict(delivered.deliveries[0].properties.headers) == {"kept": "yes", "flag": True, "none": None}
 
 
+def test_half_a_character_in_a_property_can_be_written_again():
+    """Found by the fuzzer: py-amqp lets half a surrogate pair through, and the copy for the dead letters would fail."""
+    values = {"application_headers": {"\ud800": "a\udc00"}, "message_id": "m\ud800", "app_id": "\ud800"}
+    event = (1, spec.Basic.Deliver, "t", 1, True, "e", "k", b"body", values)
+
+    (delivered,) = a_parser().feed(b"".join(frames_of(event)))
+
+    found = delivered.deliveries[0].properties
+    assert (found.message_id, found.app_id, dict(found.headers)) == ("m?", "?", {"?": "a?"})
+
+
 def test_the_plain_channels_deliver_a_message_whose_properties_they_cannot_read():
     """py-amqp raises over a Latin-1 property: the connection would be lost, and the message would come again."""
     event = (1, spec.Basic.Deliver, "t", 1, False, "e", "k", b"body", {"app_id": "kXy"})
@@ -124,3 +168,24 @@ def test_the_plain_channels_deliver_a_message_whose_properties_they_cannot_read(
     ((_, _, _, message),) = found
     assert message.body == b"body"
     assert message.properties == {}
+
+
+def test_a_key_that_is_not_text_means_the_same_to_both_kinds_of_channel():
+    """py-amqp would raise over the key: the connection would be lost, and the message would come again."""
+    stream = a_delivery(b"body", key="A.kXy.Xz").replace(b"A.kXy.Xz", b"A.k\xffy.\xc3z")
+    method, *_ = cut_into_frames(stream)
+
+    (delivered,) = a_parser().feed(stream)
+
+    consumer_tag, tag, redelivered, exchange, key = deliver_arguments(method[7:-1])
+    (bulk,) = delivered.deliveries
+    assert consumer_tag == "tag"
+    assert (tag, redelivered, exchange, key) == (bulk.tag, bulk.redelivered, bulk.exchange, bulk.routing_key)
+    assert key == "A.k\ufffdy.\ufffdz"
+
+
+@given(payload=st.binary(max_size=80) | st.integers(0, 24).map(lambda end: cut_into_frames(a_delivery(b""))[0][7:end]))
+def test_a_delivery_that_breaks_off_is_no_other_error(payload: bytes):
+    """The plain channels' driver knows these two kinds; another would end the thread."""
+    with contextlib.suppress(LookupError, struct.error):
+        deliver_arguments(payload)

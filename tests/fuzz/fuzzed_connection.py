@@ -1,0 +1,98 @@
+"""``FuzzedConnection``: the real connection over a pair of sockets, past its handshake, with a peer that says anything.
+
+No broker and no thread: everything runs on the test's thread, a turn at a time.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+
+from amqp.method_framing import frame_writer
+
+from bus_amqp.sections import ConnectionSettings
+from bus_amqp.transport.amqp.address import Address
+from bus_amqp.transport.amqp.connection import AmqpConnection
+from bus_amqp.transport.amqp.consume_channel import BulkConsumeChannel
+from bus_amqp.transport.amqp.driver import DriverChannel, DriverConnection, DriverTransport, forgiving_frame_handler
+from bus_amqp.transport.amqp.encoding import PublishEncoder
+from bus_amqp.transport.amqp.frames import FrameParser
+from bus_amqp.transport.amqp.inbox import Inbox
+from bus_amqp.transport.amqp.link import Link
+from bus_amqp.transport.amqp.plain_channels import PlainConsumeChannel, PlainPublishChannel
+from bus_amqp.transport.amqp.publish_channel import BulkPublishChannel
+from bus_amqp.transport.amqp.writing import SocketStream
+from bus_amqp.transport.signals import Signal
+
+PUBLISHER, CONSUMER = 1, 2  # the numbers of the two open channels
+CONSUMER_TAG = "tag"
+FRAME_MAX = 4096
+MAX_BODY_BYTES = 3 * FRAME_MAX
+
+
+class FuzzedConnection:
+    """An open connection with a publish channel and a consume channel.  As a context manager it is freed at the end."""
+
+    def __init__(self, *, is_native: bool) -> None:
+        ours, self._peer = socket.socketpair()
+        for each in (ours, self._peer):
+            each.setblocking(False)
+        self.parser = FrameParser(MAX_BODY_BYTES, is_native=is_native)
+        self.parser.frame_max = FRAME_MAX
+        self._link = link = Link(self.parser)
+        link.attach(SocketStream(ours))
+        self._inbox = inbox = Inbox()
+        driver = DriverConnection(
+            link=link, inbox=inbox, userid="guest", password="guest", login_method="PLAIN", frame_max=FRAME_MAX
+        )
+        driver._transport = DriverTransport("127.0.0.1", link, False, {})
+        driver._transport.connected = True
+        driver._frame_writer = frame_writer(driver, driver._transport)
+        driver._on_inbound_frame = forgiving_frame_handler(driver, driver.on_inbound_method)
+        self.connection = AmqpConnection(
+            driver,
+            inbox,
+            Address("127.0.0.1", 5672, "guest", "guest", "/", is_tls=False),
+            ConnectionSettings(use_bulk_frames=is_native),
+            max_body_bytes=MAX_BODY_BYTES,
+            exchange="bus.events",
+        )
+        self._open_channels(driver, is_native=is_native)
+
+    def _open_channels(self, driver: DriverConnection, *, is_native: bool) -> None:
+        publishing, consuming = (DriverChannel(driver, number) for number in (PUBLISHER, CONSUMER))
+        publishing.is_open = consuming.is_open = True
+        publisher: BulkPublishChannel | PlainPublishChannel
+        consumer: BulkConsumeChannel | PlainConsumeChannel
+        link, inbox = self._link, self._inbox
+        if is_native:
+            encoder = PublishEncoder(PUBLISHER, "bus.events", FRAME_MAX)
+            publisher = BulkPublishChannel(PUBLISHER, link, encoder, lambda: None)
+            consumer = BulkConsumeChannel(CONSUMER, "queue", link, lambda: None)
+        else:
+            publisher = PlainPublishChannel(publishing, link, "bus.events", inbox, lambda: None)
+            consumer = PlainConsumeChannel(consuming, "queue", link, inbox, MAX_BODY_BYTES, lambda: None)
+            consuming.callbacks[CONSUMER_TAG] = consumer.on_message
+        inbox.add_publisher(PUBLISHER, publisher)
+        inbox.add_consumer(CONSUMER, consumer)
+        consuming.cancel_callbacks[CONSUMER_TAG] = lambda _: inbox.cancel(CONSUMER)
+        publishing.on_lost = self.connection._loser(PUBLISHER, publisher)
+        consuming.on_lost = self.connection._loser(CONSUMER, consumer)
+
+    def hear(self, piece: bytes) -> Sequence[Signal]:
+        """Let the peer say these bytes, and take a turn.  Raises what a turn raises."""
+        self._peer.send(piece)
+        return self.connection.turn(0)
+
+    @property
+    def held_bytes(self) -> int:
+        """What the parser keeps of messages and frames that have not all arrived."""
+        chunks = [len(chunk) for content in self.parser._contents.values() for chunk in content.chunks or ()]
+        return self.parser._partial_bytes + sum(chunks) if self.parser._partial else sum(chunks)
+
+    def __enter__(self) -> FuzzedConnection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._link.close()
+        self._peer.close()
