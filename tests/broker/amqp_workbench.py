@@ -19,7 +19,7 @@ WAIT_SECONDS = 20.0
 Connect = Callable[..., AmqpConnection]
 
 
-def a_connector(url: str, exchange: str, **options: float) -> AmqpConnector:
+def a_connector(url: str, exchange: str, **options: object) -> AmqpConnector:
     settings = ConnectionSettings(**options)
     return AmqpConnector(url, settings, client_name="test", max_body_bytes=MAX_BODY_BYTES, exchange=exchange)
 
