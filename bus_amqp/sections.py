@@ -5,7 +5,8 @@ What is no knob is a constant beside the code that it concerns, with its reason.
 
 from __future__ import annotations
 
-from typing import Self
+from pathlib import Path
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -31,6 +32,25 @@ class ConnectionSettings(Section):
     use_bulk_frames: bool = Field(
         default=True, description="False: the plain kombu and py-amqp channel, 3 to 10 times slower."
     )
+    ca_file: Path | None = Field(
+        default=None, description="The authorities (PEM) that may vouch for the broker; default: the system's."
+    )
+    certificate_file: Path | None = Field(
+        default=None, description="Our own certificate and what leads to its authority (PEM), for brokers that ask."
+    )
+    key_file: Path | None = Field(
+        default=None, description="The certificate's key, without a passphrase; default: in the certificate's file."
+    )
+    login: Literal["plain", "external"] = Field(
+        default="plain", description="external: the certificate says who we are; the url then needs no user."
+    )
+
+    @model_validator(mode="after")
+    def _check_certificate(self) -> Self:
+        if self.certificate_file is None and (self.key_file is not None or self.login == "external"):
+            needed_by = "connection.key_file" if self.key_file is not None else "connection.login = 'external'"
+            raise ValueError(f"{needed_by} needs connection.certificate_file: name the certificate that goes with it")
+        return self
 
 
 class PublisherSettings(Section):

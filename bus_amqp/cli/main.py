@@ -17,6 +17,7 @@ import typer
 
 from bus_amqp.cli import output
 from bus_amqp.cli.commands import broker, demo
+from bus_amqp.cli.commands.permissions import permissions
 from bus_amqp.cli.commands.publish import publish
 from bus_amqp.cli.commands.run import run
 from bus_amqp.cli.commands.tail import tail
@@ -38,6 +39,7 @@ app = typer.Typer(
 app.command()(publish)
 app.command()(tail)
 app.command()(run)
+app.command()(permissions)
 app.add_typer(broker.app, name="broker")
 app.add_typer(demo.app, name="demo")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import socket
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from bus_amqp.bus import EventBus
 from bus_amqp.engine.brokered_bus import BrokeredBus
 from bus_amqp.errors import SettingsError
+from bus_amqp.ioloop.resolver import Resolver
 from bus_amqp.settings import Settings, load_settings, require_url, url_with_password, with_exchange, without_password
 from bus_amqp.transport.base import Connector
 
@@ -89,8 +91,9 @@ def _connectors(
     if _schemes(urls) <= {"amqp", "amqps"}:
         name = client_name or f"{Path(sys.argv[0]).name or 'python'}@{socket.gethostname()}:{os.getpid()}"
         # Imported here: kombu costs 50 ms, and a bus in memory needs none of it.
-        from bus_amqp.transport.amqp.connection import AmqpConnector
+        from bus_amqp.transport.amqp.connector import AmqpConnector
 
+        resolver = Resolver()
         amqp = [
             AmqpConnector(
                 url,
@@ -99,11 +102,18 @@ def _connectors(
                 max_body_bytes=settings.publisher.max_event_bytes,
                 exchange=settings.exchange,
                 current_url=partial(url_with_password, url, settings),
+                look_up=resolver.look_up,
             )
             for url in urls
         ]
-        return list(amqp), _nothing
+        return _from_anywhere(amqp), _nothing
     raise SettingsError(f"url {', '.join(map(without_password, urls))}: write amqp://, amqps:// or (one) memory://")
+
+
+def _from_anywhere(nodes: Sequence[Connector], choose: Callable[[int], int] = random.randrange) -> list[Connector]:
+    """Return the nodes in their order, beginning with any: else a whole fleet would sit on the first one."""
+    first = choose(len(nodes))
+    return [*nodes[first:], *nodes[:first]]
 
 
 def _nothing() -> None:

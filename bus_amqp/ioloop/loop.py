@@ -72,6 +72,7 @@ class Loop:
         self._connects = 0
         self._is_awaited = False  # written before the thread starts
         self._tried: list[str] = []  # addresses, in the order of the first try
+        self._failed_in_row = 0  # tries since a connection was open; written by the loop thread
         self._told: set[tuple[BusState, str]] = set()  # loop thread only; what was logged of this outage
         self._nudged = threading.Event()  # interrupts pauses
         self._is_stopping = False  # written by stop(), read by the loop thread
@@ -126,7 +127,7 @@ class Loop:
         with self._changed:
             while self._state not in (BusState.OPEN, BusState.BLOCKED, BusState.CLOSED):
                 remaining = deadline - time.monotonic()
-                if self._error is not None and (isinstance(self._error, BrokerRefusedError) or remaining <= 0):
+                if self._error is not None and (self._is_refused() or remaining <= 0):
                     return self._error
                 if remaining <= -GRACE_SECONDS:
                     tried = ", ".join(self._tried or [connector.address for connector in self._connectors])
@@ -135,6 +136,10 @@ class Loop:
             if self._state is BusState.CLOSED:
                 return self._error or TransportError(f"{self._role}: closed before it was connected")
         return None
+
+    def _is_refused(self) -> bool:
+        # Not by the first node alone: one with an expired certificate must not keep us from the others.
+        return isinstance(self._error, BrokerRefusedError) and self._failed_in_row >= len(self._connectors)
 
     def stop(self, *, at_once: bool = False) -> None:
         """Ask the loop to end: when its client has finished, or ``at_once``."""
@@ -214,17 +219,19 @@ class Loop:
             self._connects += 1
             self._broker = connection.broker
             self._error = None
+            self._failed_in_row = 0
         self._told.clear()
         self._set_state(BusState.OPEN)
 
     def _failed(self, error: TransportError) -> float:
         """Note why there is no connection; return how many seconds to wait before the next try."""
-        is_refused = isinstance(error, BrokerRefusedError)
         if time.monotonic() - self._opened_at > SETTLED_SECONDS:
             self._backoff.reset()  # not before: a broker that takes connections and drops them would be flooded
         self._opened_at = math.inf
         with self._changed:
             self._error = error
+            self._failed_in_row += 1
+            is_refused = self._is_refused()
         never_open = self._connects == 0
         state = BusState.FAILED if is_refused else BusState.CONNECTING if never_open else BusState.RECONNECTING
         is_raised = is_refused and never_open and self._is_awaited  # by wait_open; then nobody tries again

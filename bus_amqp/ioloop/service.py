@@ -2,6 +2,7 @@
 
 ``bus-publisher`` and ``bus-consumer`` own a connection each, ``bus-control`` one while there are requests;
 ``bus-worker-<subscription>-<number>`` call plain subscribers, ``bus-async`` runs the coroutine ones,
+``bus-lookup`` asks the system for a host's address,
 ``bus-callback`` calls receipt callbacks, ``bus-closer`` closes a bus from inside one of its callbacks.
 The demonstration and the test tools start theirs here too (``demo-...``, ``tcp-proxy-...``, ``bus-waker``).
 

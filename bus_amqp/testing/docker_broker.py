@@ -2,8 +2,9 @@
 
 import contextlib
 import shutil
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -94,6 +95,49 @@ class DockerBroker(RealBroker):
         # The node's data lies under its host's name; with a fixed one it is found again.
         run = ["docker", "run", "--detach", f"--name={name}", "--hostname=rabbitmq", *ports, image]
         return cls(run_command(run, timeout_seconds=_PULL_SECONDS).strip(), amqp_port=amqp_port)
+
+    @classmethod
+    def launch_configured(
+        cls,
+        image: str,
+        *,
+        name: str,
+        ports: Mapping[int, int],
+        configuration: Sequence[str],
+        plugins: Sequence[str] = (),
+        files: Sequence[Path] = (),
+    ) -> Self:
+        """Start one with more lines for its ``rabbitmq.conf``, and wait until it greets.
+
+        ``ports``: from the container's (5672 among them) to this machine's.  ``files`` are put into ``/etc/rabbitmq``.
+        """
+        published = [f"--publish=127.0.0.1:{here}:{inside}" for inside, here in ports.items()]
+        create = ["docker", "create", f"--name={name}", "--hostname=rabbitmq", *published, image]
+        container = run_command(create, timeout_seconds=_PULL_SECONDS).strip()
+        broker = cls(container, amqp_port=ports[5672])
+        try:
+            with tempfile.TemporaryDirectory() as directory:
+                written = {
+                    "conf.d/90-bus-amqp.conf": "".join(f"{line}\n" for line in configuration),
+                    "enabled_plugins": f"[{','.join(plugins)}].\n",
+                }
+                for place, text in written.items():
+                    file = Path(directory, "file")
+                    file.write_text(text)
+                    broker._copy(file, place)
+                for file in files:
+                    broker._copy(file, file.name)
+            broker.start()
+        except BaseException:
+            broker.stop()
+            raise
+        return broker
+
+    def _copy(self, file: Path, place: str) -> None:
+        file.chmod(0o644)  # the broker reads it as another user
+        run_command(
+            ["docker", "cp", str(file), f"{self.container}:/etc/rabbitmq/{place}"], timeout_seconds=_ASK_SECONDS
+        )
 
     @property
     def kind(self) -> str:

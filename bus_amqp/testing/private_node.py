@@ -9,6 +9,8 @@ import secrets
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -41,7 +43,18 @@ class _NodePlan(BaseModel):
     amqp_port: int
     dist_port: int
     epmd_port: int
+    owns_mapper: bool = True  # the Erlang port mapper; the nodes of a cluster share one
     version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterPlace:
+    """What a node shares with the others of its cluster."""
+
+    name: str
+    cookie: str
+    epmd_port: int
+    owns_mapper: bool
 
 
 def find_rabbitmq_server() -> Path | None:
@@ -55,9 +68,20 @@ def find_rabbitmq_server() -> Path | None:
 
 
 class PrivateNode(RealBroker):
-    """One node, started by its construction; ``stop`` leaves no process and no file."""
+    """One node, started by its construction; ``stop`` leaves no process and no file.
 
-    def __init__(self, *, amqp_port: int | None = None) -> None:
+    ``configuration``: more lines for ``rabbitmq.conf``.  With a ``place`` in a cluster it does not wait for the node
+    to answer: each may be waiting for the others.
+    """
+
+    def __init__(
+        self,
+        *,
+        amqp_port: int | None = None,
+        configuration: Sequence[str] = (),
+        plugins: Sequence[str] = (),
+        place: ClusterPlace | None = None,
+    ) -> None:
         server, mapper = find_rabbitmq_server(), shutil.which("epmd")
         if server is None or mapper is None:
             raise TransportError("there is no rabbitmq-server on this machine (or no epmd of its Erlang)")
@@ -65,19 +89,24 @@ class PrivateNode(RealBroker):
             _NodePlan(
                 directory=Path(tempfile.mkdtemp(prefix="bus-amqp-node-")),
                 server=server,
-                name=f"bus-{secrets.token_hex(4)}@localhost",
+                name=place.name if place else f"bus-{secrets.token_hex(4)}@localhost",
                 amqp_port=amqp_port or free_port(),
                 dist_port=free_port(),
-                epmd_port=free_port(),
+                epmd_port=place.epmd_port if place else free_port(),
+                owns_mapper=place.owns_mapper if place else True,
             )
         )
         try:
-            self._write_files()
-            # A mapper of our own, in the foreground: the one that Erlang starts by itself outlives every node.
-            self._epmd.start(
-                with_variables([mapper, "-address", "127.0.0.1"], self._variables()), self.directory / "epmd.log"
-            )
-            self.start()
+            self._write_files(place.cookie if place else secrets.token_hex(20), configuration, plugins)
+            if self._plan.owns_mapper:
+                # A mapper of our own, in the foreground: the one that Erlang starts by itself outlives every node.
+                self._epmd.start(
+                    with_variables([mapper, "-address", "127.0.0.1"], self._variables()), self.directory / "epmd.log"
+                )
+            if place is None:
+                self.start()
+            else:
+                self.launch()
         except BaseException:
             self.stop()
             raise
@@ -107,6 +136,11 @@ class PrivateNode(RealBroker):
         return f"RabbitMQ {self.version}, a private node on this machine"
 
     @property
+    def name(self) -> str:
+        """The node's Erlang name."""
+        return self._plan.name
+
+    @property
     def is_running(self) -> bool:
         """Whether its process is there."""
         return self._node.is_running
@@ -118,9 +152,17 @@ class PrivateNode(RealBroker):
 
     def start(self) -> None:
         """Start it on its old ports and data, and wait until it greets."""
-        if self._node.is_running:
-            return
-        self._node.start(with_variables([str(self._plan.server)], self._variables()), self.directory / "console.log")
+        self.launch()
+        self.wait_until_it_greets()
+
+    def launch(self) -> None:
+        """Start its process, and do not wait."""
+        if not self._node.is_running:
+            command = with_variables([str(self._plan.server)], self._variables())
+            self._node.start(command, self.directory / "console.log")
+
+    def wait_until_it_greets(self) -> None:
+        """Wait until it answers, and learn its version."""
         self.version = wait_for_version(
             "127.0.0.1", self._plan.amqp_port, timeout_seconds=_START_SECONDS, must_go_on=self._raise_if_it_ended
         )
@@ -176,14 +218,15 @@ class PrivateNode(RealBroker):
                 )
             time.sleep(_POLL_SECONDS)
 
-    def _write_files(self) -> None:
+    def _write_files(self, secret: str, configuration: Sequence[str], plugins: Sequence[str]) -> None:
         inside = self.directory
         cookie = inside / ".erlang.cookie"
-        cookie.write_text(secrets.token_hex(20))
+        cookie.write_text(secret)
         cookie.chmod(0o400)  # Erlang refuses a cookie that others can read
-        (inside / "enabled_plugins").write_text("[].\n")
+        (inside / "enabled_plugins").write_text(f"[{','.join(plugins)}].\n")
         (inside / "rabbitmq-env.conf").write_text("")
-        (inside / "rabbitmq.conf").write_text(f"listeners.tcp.1 = 127.0.0.1:{self._plan.amqp_port}\n")
+        lines = [f"listeners.tcp.1 = 127.0.0.1:{self._plan.amqp_port}", *configuration]
+        (inside / "rabbitmq.conf").write_text("\n".join(lines) + "\n")
 
     def _raise_if_it_ended(self) -> None:
         if self._node.is_running:

@@ -75,6 +75,12 @@ class Connector(Protocol):
         ``BrokerRefusedError`` for a certificate that is not accepted.
         """
 
+    def abort(self, role: str) -> None:
+        """End the ``connect`` of that role, or the request on its connection, that another thread waits for.
+
+        It raises ``ConnectionLostError`` at once, and so does every one that follows: the bus is closing.
+        """
+
     @property
     def address(self) -> str:
         """Host and port for people.  Never a password."""

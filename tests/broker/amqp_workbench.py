@@ -8,7 +8,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from bus_amqp.sections import ConnectionSettings
 from bus_amqp.topology.plan import Binding, Exchange, Plan, Queue
-from bus_amqp.transport.amqp.connection import AmqpConnection, AmqpConnector
+from bus_amqp.transport.amqp.connection import AmqpConnection
+from bus_amqp.transport.amqp.connector import AmqpConnector
 from bus_amqp.transport.signals import Deliveries, Signal
 from bus_amqp.wire.message import Delivery
 
@@ -18,7 +19,7 @@ WAIT_SECONDS = 20.0
 Connect = Callable[..., AmqpConnection]
 
 
-def a_connector(url: str, exchange: str, **options: float) -> AmqpConnector:
+def a_connector(url: str, exchange: str, **options: object) -> AmqpConnector:
     settings = ConnectionSettings(**options)
     return AmqpConnector(url, settings, client_name="test", max_body_bytes=MAX_BODY_BYTES, exchange=exchange)
 

@@ -9,7 +9,7 @@ import pytest
 from bus_amqp.sections import ConnectionSettings
 from bus_amqp.testing.broker import RealBroker
 from bus_amqp.testing.tcp_proxy import TcpProxy
-from bus_amqp.transport.amqp.connection import AmqpConnector
+from bus_amqp.transport.amqp.connector import AmqpConnector
 from bus_amqp.transport.base import Connector
 from bus_amqp.transport.memory.connection import MemoryConnector
 from tests.real_brokers import DOCKER, LOCAL

@@ -254,12 +254,16 @@ class FakeConnector:
         self._script = list(script)
         self._address = address
         self.roles: list[str] = []
+        self.aborted: list[str] = []
         self.connections: list[FakeConnection] = []
         self.on_connect: Callable[[FakeConnection], None] = lambda connection: None
 
     @property
     def address(self) -> str:
         return self._address
+
+    def abort(self, role: str) -> None:
+        self.aborted.append(role)
 
     def connect(self, role: str) -> FakeConnection:
         self.roles.append(role)

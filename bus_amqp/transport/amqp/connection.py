@@ -1,4 +1,4 @@
-"""``AmqpConnector`` and ``AmqpConnection``: RabbitMQ behind the seam of ``transport.base``.
+"""``AmqpConnection``: RabbitMQ behind the seam of ``transport.base``; ``connector`` opens it.
 
 A connection belongs to the thread that opened it; only ``wake`` may be called from another one.  Requests (declare,
 open a channel) wait for their answer, at most the connect timeout; what else arrives meanwhile is kept for the next
@@ -14,19 +14,16 @@ from collections.abc import Callable, Iterator, Sequence
 
 from amqp.exceptions import ChannelError
 
-from bus_amqp.errors import AccessRefusedError, ConnectionLostError, InvalidArgumentError, SettingsError
+from bus_amqp.errors import ConnectionLostError, InvalidArgumentError
 from bus_amqp.sections import ConnectionSettings
 from bus_amqp.topology.plan import Plan
 from bus_amqp.transport.amqp import declare
-from bus_amqp.transport.amqp.address import Address, parse_address
+from bus_amqp.transport.amqp.address import Address
 from bus_amqp.transport.amqp.consume_channel import BulkConsumeChannel
 from bus_amqp.transport.amqp.driver import DriverChannel, DriverConnection
 from bus_amqp.transport.amqp.encoding import PublishEncoder
-from bus_amqp.transport.amqp.errors import FOREIGN, channel_error, translate, translate_connecting
-from bus_amqp.transport.amqp.frames import FrameParser
+from bus_amqp.transport.amqp.errors import FOREIGN, channel_error, translate
 from bus_amqp.transport.amqp.inbox import Inbox
-from bus_amqp.transport.amqp.link import Link
-from bus_amqp.transport.amqp.opening import open_driver
 from bus_amqp.transport.amqp.plain_channels import PlainConsumeChannel, PlainPublishChannel
 from bus_amqp.transport.amqp.publish_channel import BulkPublishChannel
 from bus_amqp.transport.base import QueueState
@@ -37,62 +34,6 @@ FLUSH_SECONDS = 2.0  # on close, for bytes that the socket has not taken
 GOODBYE_SECONDS = 1.0  # on close, for the broker's answer
 
 _AnyChannel = BulkPublishChannel | BulkConsumeChannel | PlainPublishChannel | PlainConsumeChannel
-
-
-class AmqpConnector:
-    """Knows one broker node and how to get in.  Immutable; may be used from any thread.
-
-    ``exchange``: where messages go that name none.  Larger bodies than ``max_body_bytes`` are not delivered.
-    ``current_url``: asked at each connect for the url with the password of now.
-    """
-
-    def __init__(
-        self, url: str, settings: ConnectionSettings, *, client_name: str, max_body_bytes: int, exchange: str,
-        current_url: Callable[[], str] | None = None,
-    ) -> None:  # fmt: skip
-        self._address = parse_address(url)
-        self._current_url = current_url  # None: ``url`` holds for ever
-        self._settings = settings
-        self._client_name = client_name
-        self._max_body_bytes = max_body_bytes
-        self._exchange = exchange
-
-    def __repr__(self) -> str:
-        return f"<AmqpConnector {self._address}>"
-
-    @property
-    def address(self) -> str:
-        """Host and port."""
-        return str(self._address)
-
-    def connect(self, role: str) -> AmqpConnection:
-        """Connect and log in within the connect timeout.
-
-        Raises ``ConnectionLostError``, ``AccessRefusedError``, ``BrokerRefusedError`` (a certificate).
-        """
-        settings, address = self._settings, self._now()
-        link = Link(FrameParser(self._max_body_bytes, is_native=settings.use_bulk_frames))
-        link.deadline = time.monotonic() + settings.connect_timeout_seconds
-        inbox = Inbox()
-        try:
-            driver = open_driver(address, settings, f"{self._client_name}:{role}", link, inbox)
-        except (*FOREIGN, ConnectionLostError) as exc:
-            link.close()
-            raise translate_connecting(exc, address) from exc
-        except BaseException:
-            link.close()
-            raise
-        return AmqpConnection(
-            driver, inbox, address, settings, max_body_bytes=self._max_body_bytes, exchange=self._exchange
-        )
-
-    def _now(self) -> Address:
-        if self._current_url is None:
-            return self._address
-        try:
-            return parse_address(self._current_url())
-        except SettingsError as exc:  # a password file that is gone: the operator's move, and tried again
-            raise AccessRefusedError(f"{self._address}: {exc}") from exc
 
 
 class AmqpConnection:
@@ -266,4 +207,7 @@ class AmqpConnection:
             self._link.exchange(deadline - time.monotonic())
             self._link.items.clear()  # reading goes on: a broker that cannot write may not read either
         self._link.deadline = time.monotonic() + GOODBYE_SECONDS
-        self._driver.close()
+        try:
+            self._driver.close()
+        except ConnectionLostError:  # aborted: said, and not waited for
+            self._link.stream.flush()

@@ -7,8 +7,6 @@ thread only.
 
 from __future__ import annotations
 
-import select
-import socket
 import ssl
 import struct
 import time
@@ -26,6 +24,7 @@ from kombu.transport import pyamqp
 from bus_amqp.errors import EventBusException, UndecodableError
 from bus_amqp.transport.amqp import inherited_sockets
 from bus_amqp.transport.amqp.deliveries import deliver_arguments, parse_properties
+from bus_amqp.transport.amqp.dialing import Dialer
 from bus_amqp.transport.amqp.frames import HEADER, RawFrame
 from bus_amqp.transport.amqp.inbox import Inbox
 from bus_amqp.transport.amqp.link import Link
@@ -60,58 +59,29 @@ class DriverTransport(_AbstractTransport):
 
     sock: Any
 
-    def __init__(self, host: str, link: Link, tls: Any, socket_settings: dict[int, int]) -> None:
+    def __init__(self, host: str, link: Link, dialer: Dialer, tls: Any, socket_settings: dict[int, int]) -> None:
         super().__init__(host, socket_settings=socket_settings)
         self._link = link
+        self._dialer = dialer
         self._tls = tls  # False, or what wrap_socket takes beside the socket: context and server_hostname
 
     def _connect(self, host: str, port: int, timeout: float | None) -> None:
-        # The resolver takes no deadline; it has its own, of some seconds.
-        found = socket.getaddrinfo(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        for tried, (family, kind, protocol, _, address) in enumerate(found, start=1):
-            self.sock = socket.socket(family, kind, protocol)
-            inherited_sockets.note(self.sock)
-            try:
-                # A share for each address: an unreachable IPv6 must not use up the time of IPv4.
-                self.sock.settimeout(self._remaining_seconds() / (len(found) - tried + 1))
-                self.sock.connect(address)
-            except OSError:
-                self.sock.close()
-                self.sock = None
-                if tried == len(found):
-                    raise
-            else:
-                return
+        self.sock = self._dialer.dial(host, port)
 
     def _setup_transport(self) -> None:
-        self.sock.setblocking(False)
+        self.sock.setblocking(False)  # py-amqp has just made it blocking
         if self._tls:
             context: ssl.SSLContext = self._tls["context"]
             self.sock = context.wrap_socket(
                 self.sock, server_hostname=self._tls["server_hostname"], do_handshake_on_connect=False
             )
             inherited_sockets.note(self.sock)
-            self._shake_hands()
-        self._link.attach(SocketStream(self.sock))
-
-    def _shake_hands(self) -> None:
-        poll = select.poll()
-        while True:
             try:
-                self.sock.do_handshake()
-            except ssl.SSLWantReadError:
-                poll.register(self.sock, select.POLLIN)
-            except ssl.SSLWantWriteError:
-                poll.register(self.sock, select.POLLOUT)
-            else:
-                return
-            poll.poll(self._remaining_seconds() * 1000)
-
-    def _remaining_seconds(self) -> float:
-        remaining = self._link.deadline - time.monotonic()
-        if remaining <= 0:
-            raise TimeoutError("no answer in time")
-        return remaining
+                self._dialer.shake_hands(self.sock)
+            except BaseException:  # also for an abort, which py-amqp does not know as the end of a socket
+                self.sock.close()
+                raise
+        self._link.attach(SocketStream(self.sock))
 
     def _write(self, data: bytes | memoryview) -> None:
         self._link.stream.append(data)
@@ -171,9 +141,10 @@ class DriverConnection(pyamqp.Connection):
         spec.Connection.Blocked: spec.method(spec.Connection.Blocked, "s")
     }
 
-    def __init__(self, *, link: Link, inbox: Inbox, **options: Any) -> None:
+    def __init__(self, *, link: Link, inbox: Inbox, dialer: Dialer, **options: Any) -> None:
         self.link = link
         self.inbox = inbox
+        self._dialer = dialer
         self._is_used = False
         self._is_login_open = False  # credentials sent, not yet accepted
         super().__init__(**options)
@@ -182,7 +153,7 @@ class DriverConnection(pyamqp.Connection):
         self, host: str, connect_timeout: float, ssl: Any = False, *_: Any, socket_settings: Any = None, **__: Any
     ) -> DriverTransport:
         """Return the transport; called by ``connect``."""
-        return DriverTransport(host, self.link, ssl, socket_settings)
+        return DriverTransport(host, self.link, self._dialer, ssl, socket_settings)
 
     def connect(self, callback: Any = None) -> None:
         """Connect and shake hands within the link's deadline; once only."""
@@ -214,7 +185,7 @@ class DriverConnection(pyamqp.Connection):
         link = self.link
         deadline = link.deadline if timeout is None else min(link.deadline, time.monotonic() + timeout)
         while not link.items:
-            remaining = deadline - time.monotonic()
+            remaining = min(deadline - time.monotonic(), link.remaining_seconds())
             if remaining <= 0:
                 raise TimeoutError("no answer in time")
             link.exchange(remaining)

@@ -21,7 +21,9 @@ from bus_amqp.errors import (
     TopologyMismatchError,
     TransportError,
 )
+from bus_amqp.sections import ConnectionSettings
 from bus_amqp.transport.amqp.address import Address
+from bus_amqp.transport.amqp.tls import handshake_failure, is_tls_port, verification_failure
 
 FOREIGN = (AMQPError, KombuError, OSError)
 
@@ -47,16 +49,29 @@ def translate(exc: BaseException, address: Address, doing: str) -> ConnectionLos
     return ConnectionLostError(f"{address} lost while {doing}: {_text(exc)}")
 
 
-def translate_connecting(exc: BaseException, address: Address) -> TransportError:
-    """Return the bus's error for a connection that could not be opened."""
+def translate_connecting(
+    exc: BaseException, address: Address, settings: ConnectionSettings, greeting: bytes
+) -> TransportError:
+    """Return the bus's error for a connection that could not be opened; ``greeting``: what came and was no AMQP."""
+    if is_tls_port(address, greeting):
+        return BrokerRefusedError(f"{address}: that port speaks TLS: write amqps:// for it")
     if isinstance(exc, ConnectionLostError):
         return ConnectionLostError(f"{address} not reached: {exc}")
     if isinstance(exc, ssl.SSLCertVerificationError):
-        return BrokerRefusedError(
-            f"{address}: its certificate is not accepted: {exc.verify_message}: "
-            "check the host name in the url, or have the broker's authority trusted (SSL_CERT_FILE)"
-        )
+        return BrokerRefusedError(f"{address}: {verification_failure(exc)}")
+    if isinstance(exc, ssl.SSLError) and (why := handshake_failure(exc, settings)):
+        return BrokerRefusedError(f"{address}: {why}")
     if isinstance(exc, AMQPError):
+        if settings.login == "external" and exc.reply_code == ACCESS_REFUSED:
+            return AccessRefusedError(
+                f"{address}: login by certificate refused: the broker needs a user of the certificate's name "
+                f"(see its ssl_cert_login_from): {_text(exc)}"
+            )
+        if "auth mechanism" in _text(exc):
+            return AccessRefusedError(
+                f"{address}: the broker does not offer login {settings.login!r}: {_text(exc)}"
+                "; for 'external' it needs the plug-in rabbitmq_auth_mechanism_ssl and auth_mechanisms with EXTERNAL"
+            )
         if exc.reply_code in (NOT_ALLOWED, INVALID_PATH):
             return AccessRefusedError(
                 f"{address}: user {address.user!r} cannot use virtual host {address.virtual_host!r}: {_text(exc)}"

@@ -95,6 +95,11 @@ class FrameParser:
         self._contents: dict[int, _Content] = {}  # by channel
         self._names: dict[bytes, str] = {b"": ""}
 
+    @property
+    def unfinished(self) -> bytes:
+        """What has arrived and is no whole frame."""
+        return b"".join(self._partial)
+
     def forget(self, channel: int) -> None:
         """Drop what has begun on a channel that was closed."""
         self._contents.pop(channel, None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import select
+import socket
 import time
 from collections import deque
 
@@ -28,6 +29,7 @@ class Link:
         self.heartbeat_seconds = 0.0  # 0 until it is negotiated
         self._waker = Waker()
         self._is_woken = False
+        self._is_aborted = False  # written by any thread, once
         self.error: ConnectionLostError | None = None  # why the connection is lost
         self._stream: SocketStream | None = None
         self._poll = select.poll()
@@ -61,6 +63,43 @@ class Link:
     def wake(self) -> None:
         """End the exchange that waits, or the next one.  From any thread."""
         self._waker.wake()
+
+    def abort(self) -> None:
+        """End the connect or the request that goes on, and all that follow.  From any thread."""
+        self._is_aborted = True
+        self._waker.wake()
+
+    def remaining_seconds(self) -> float:
+        """Return the time that the request has left.  Raises ``TimeoutError``, ``ConnectionLostError`` if aborted."""
+        if self._is_aborted:
+            raise ConnectionLostError("given up, because the bus is closing")
+        remaining = self.deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError("no answer in time")
+        return remaining
+
+    def wait(self, sock: socket.socket | None, events: int, most_seconds: float = math.inf) -> None:
+        """Wait until a socket that is not attached yet is ready, or for a wake.
+
+        Without a socket: only for a wake.  With one: not less than until it is ready.  Raises what
+        ``remaining_seconds`` raises, and ``TimeoutError`` after ``most_seconds``.
+        """
+        gives_up_at = time.monotonic() + most_seconds
+        poll = select.poll()
+        poll.register(self._waker, select.POLLIN)
+        if sock is not None:
+            poll.register(sock, events)
+        while True:
+            remaining = min(self.remaining_seconds(), gives_up_at - time.monotonic())
+            if remaining <= 0:
+                raise TimeoutError("no answer in time")
+            found = [descriptor for descriptor, _ in poll.poll(math.ceil(remaining * 1000))]
+            if self._waker.fileno() in found:
+                self._waker.clear()
+                self._is_woken = True
+                self.remaining_seconds()  # raises if it was an abort
+            if found and (sock is None or sock.fileno() in found):
+                return
 
     def take_woken(self) -> bool:
         """Return whether somebody called ``wake`` since the last time."""

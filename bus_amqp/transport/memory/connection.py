@@ -177,6 +177,7 @@ class MemoryConnector:
         self._exchange = exchange
         self._max_body_bytes = max_body_bytes
         self._is_closed = False
+        self._aborted: set[str] = set()  # roles; added to by any thread
 
     def __repr__(self) -> str:
         return f"<MemoryConnector {self.address}{' closed' if self._is_closed else ''}>"
@@ -190,7 +191,13 @@ class MemoryConnector:
         """Open a connection.  Raises ``ConnectionLostError`` while the broker is stopped."""
         if self._is_closed:
             raise BusClosedError(f"{self.address}: this connector was closed")
+        if role in self._aborted:
+            raise ConnectionLostError(f"{self.address} not reached: given up, because the bus is closing")
         return MemoryConnection(self.memory_broker, role, exchange=self._exchange, max_body_bytes=self._max_body_bytes)
+
+    def abort(self, role: str) -> None:
+        """Refuse that role further connections.  Nothing waits here, so there is nothing to end."""
+        self._aborted.add(role)
 
     def close(self) -> None:
         """Hold the broker no longer; with its last holder it is gone.  Again: nothing happens."""

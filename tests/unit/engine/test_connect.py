@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-import bus_amqp.transport.amqp.connection as amqp_connection
-from bus_amqp.engine.connect import connect
+import bus_amqp.transport.amqp.connector as amqp_connector
+from bus_amqp.engine.connect import _from_anywhere, connect
 from bus_amqp.errors import AccessRefusedError, InvalidArgumentError, SettingsError
 from bus_amqp.sections import ConnectionSettings, PublisherSettings
 from bus_amqp.settings import Settings
@@ -32,7 +32,7 @@ def connectors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         urls.append(url)
         return FakeConnector(address=url)
 
-    monkeypatch.setattr(amqp_connection, "AmqpConnector", connector)
+    monkeypatch.setattr(amqp_connector, "AmqpConnector", connector)
     return urls
 
 
@@ -55,6 +55,16 @@ def test_without_any_url_the_ways_are_named() -> None:
         connect()
     with pytest.raises(SettingsError, match="BUS_AMQP_URL"):
         connect(settings=Settings())
+
+
+def test_a_fleet_does_not_sit_on_the_first_node() -> None:
+    """Each process begins with a node of its own choice, and goes through the others in their order."""
+    nodes = [FakeConnector(address=name) for name in ("one", "two", "three")]
+
+    orders = [[node.address for node in _from_anywhere(nodes, lambda count, first=n: first)] for n in range(3)]
+
+    assert orders == [["one", "two", "three"], ["two", "three", "one"], ["three", "one", "two"]]
+    assert {_from_anywhere(nodes)[0].address for _ in range(200)} == {"one", "two", "three"}
 
 
 @pytest.mark.parametrize(
@@ -140,7 +150,7 @@ def test_a_refusal_is_raised_or_logged_and_only_then_tried_again(
 ) -> None:
     """Whoever has just got the error must not read "trying again" in the log: nobody does."""
     refused = AccessRefusedError("login as 'bus' refused")
-    monkeypatch.setattr(amqp_connection, "AmqpConnector", lambda url, settings, **options: FakeConnector(refused))
+    monkeypatch.setattr(amqp_connector, "AmqpConnector", lambda url, settings, **options: FakeConnector(refused))
 
     with caplog.at_level(logging.WARNING), pytest.raises(AccessRefusedError):
         connect("amqp://bus:x@one")

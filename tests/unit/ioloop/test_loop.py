@@ -132,6 +132,29 @@ def test_waiting_for_the_connection_ends_at_once_when_refused(start: Start) -> N
     assert time.monotonic() - started < WAIT_SECONDS / 2
 
 
+def test_a_node_that_refuses_does_not_keep_us_from_the_next_one(start: Start) -> None:
+    """One node of a cluster with an expired certificate: ``connect`` goes on to the others, without a long pause."""
+    refusing, up = FakeConnector(*[REFUSED] * 10), FakeConnector()
+
+    loop = start(refusing, up)
+
+    assert loop.wait_open(WAIT_SECONDS) is None
+    assert (len(refusing.roles), len(up.roles)) == (1, 1)
+
+
+def test_a_cluster_that_refuses_as_a_whole_is_told_when_all_were_asked(start: Start) -> None:
+    """A wrong password is wrong on each node: at once, and not after the timeout."""
+    nodes = [FakeConnector(*[REFUSED] * 10) for _ in range(3)]
+
+    loop = start(*nodes)
+    started = time.monotonic()
+
+    assert loop.wait_open(WAIT_SECONDS) is REFUSED
+    assert time.monotonic() - started < WAIT_SECONDS / 2
+    assert [len(node.roles) for node in nodes] == [1, 1, 1]
+    wait_state(loop, BusState.FAILED)
+
+
 def test_waiting_for_the_connection_ends_in_time_with_the_last_error(start: Start) -> None:
     """Bad input: a broker that is absent at ``connect``; the error says what was tried."""
     loop = start(FakeConnector(*[LOST] * 10_000), delay=lambda low, high: 0.01)

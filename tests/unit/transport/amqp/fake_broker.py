@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from amqp import spec
-from amqp.serialization import dumps
+from amqp.serialization import dumps, loads
 
 Script = Callable[["Peer"], None]
 WAIT_SECONDS = 5.0
@@ -21,8 +21,10 @@ WAIT_SECONDS = 5.0
 class Peer:
     """One accepted connection, seen from the broker's side."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, mechanisms: str = "PLAIN AMQPLAIN EXTERNAL") -> None:
         self.sock = sock
+        self.login: tuple[str, str] | None = None  # mechanism and response, once heard
+        self._mechanisms = mechanisms
         self._received = b""
 
     def say(self, signature: tuple[int, int], form: str = "", values: tuple[object, ...] = ()) -> None:
@@ -32,11 +34,14 @@ class Peer:
 
     def hear(self) -> tuple[int, int]:
         """Return the next method that the client sends; heartbeats are left out."""
+        return self._hear()[0]
+
+    def _hear(self) -> tuple[tuple[int, int], bytes]:
         while True:
             kind, _, size = struct.unpack(">BHI", self._read(7))
             payload = self._read(size + 1)
             if kind == 1:
-                return struct.unpack_from(">HH", payload)
+                return struct.unpack_from(">HH", payload), payload[4:-1]
 
     def hear_end(self) -> None:
         """Return when the client has closed the socket."""
@@ -64,8 +69,11 @@ class Peer:
         """Take the protocol header and begin the login."""
         self._read(8)
         properties = {"product": "Fake", "version": "1.0", "capabilities": capabilities}
-        self.say(spec.Connection.Start, "ooFSS", (0, 9, properties, "PLAIN AMQPLAIN", "en_US"))
-        assert self.hear() == spec.Connection.StartOk
+        self.say(spec.Connection.Start, "ooFSS", (0, 9, properties, self._mechanisms, "en_US"))
+        method, arguments = self._hear()
+        assert method == spec.Connection.StartOk
+        (_, mechanism, response, _), _ = loads("FsSs", arguments, 0)
+        self.login = (mechanism, response)
 
     def let_in(self, heartbeat_seconds: int = 60) -> None:
         """Accept the login and open the virtual host."""
@@ -79,8 +87,11 @@ class Peer:
 class FakeBroker:
     """Accepts one connection and runs the script with it, on a thread of its own."""
 
-    def __init__(self, script: Script, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, script: Script, *, tls: ssl.SSLContext | None = None, mechanisms: str = "PLAIN AMQPLAIN EXTERNAL"
+    ) -> None:
         self._script = script
+        self._mechanisms = mechanisms
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(WAIT_SECONDS)
@@ -117,7 +128,7 @@ class FakeBroker:
         try:
             if self._tls is not None:
                 accepted = self._peer = self._tls.wrap_socket(accepted, server_side=True)
-            self._script(Peer(accepted))
+            self._script(Peer(accepted, self._mechanisms))
         except OSError:
             pass  # the client has gone, as in most scripts it will
         except BaseException as exc:

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from amqp import spec
 
-from bus_amqp.errors import AccessRefusedError, ConnectionLostError, TransportError
+from bus_amqp.errors import AccessRefusedError, BrokerRefusedError, ConnectionLostError, TransportError
 from bus_amqp.sections import ConnectionSettings
-from bus_amqp.transport.amqp.connection import AmqpConnection, AmqpConnector
+from bus_amqp.transport.amqp.connection import AmqpConnection
+from bus_amqp.transport.amqp.connector import AmqpConnector
 from bus_amqp.transport.signals import Blocked, Unblocked
 from tests.unit.transport.amqp.fake_broker import FakeBroker, Peer
 
@@ -135,9 +136,7 @@ class TestNotReached:
 
         assert isinstance(error, ConnectionLostError)
 
-    @pytest.mark.parametrize(
-        "greeting", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"AMQP\x00\x00\x09\x01", b"\x15\x03\x01\x00\x02"]
-    )
+    @pytest.mark.parametrize("greeting", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"AMQP\x00\x00\x09\x01"])
     def test_a_peer_that_is_no_broker(self, greeting):
         """A wrong port: the error names the place."""
 
@@ -149,6 +148,19 @@ class TestNotReached:
 
         assert isinstance(error, ConnectionLostError)
         assert str(broker.port) in str(error)
+
+    def test_a_port_that_speaks_tls(self):
+        """The commonest mistake of all: amqp:// for an amqps port; the operator's move, and he is told which."""
+
+        def script(peer: Peer) -> None:
+            peer.sock.recv(8)
+            peer.sock.sendall(b"\x15\x03\x03\x00\x02\x02\x46")
+
+        with FakeBroker(script) as broker:
+            error = failure_of(a_connector(broker.url))
+
+        assert isinstance(error, BrokerRefusedError)
+        assert "amqps://" in str(error)
 
     def test_a_payload_that_py_amqp_cannot_read(self):
         """No struct.error comes out of py-amqp's depths."""

@@ -16,6 +16,7 @@ from bus_amqp.errors import (
     NotFoundOnBrokerError,
     TopologyMismatchError,
 )
+from bus_amqp.sections import ConnectionSettings
 from bus_amqp.transport.amqp.address import parse_address
 from bus_amqp.transport.amqp.errors import channel_error, translate, translate_connecting
 
@@ -112,8 +113,8 @@ def test_a_missing_right_is_named_also_where_the_broker_does_not(signature, abou
 def test_errors_of_connecting_name_the_place(exc, expected):
     """Transient or not decides between trying the next node and telling the operator."""
     if isinstance(exc, ssl.SSLCertVerificationError):
-        exc.verify_message = "self-signed certificate"
-    error = translate_connecting(exc, ADDRESS)
+        exc.verify_code, exc.verify_message = 18, "self-signed certificate"
+    error = translate_connecting(exc, ADDRESS, ConnectionSettings(), b"")
 
     assert type(error) is expected
     assert "host:1" in str(error)

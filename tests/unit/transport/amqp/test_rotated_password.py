@@ -9,7 +9,7 @@ import pytest
 from bus_amqp.errors import AccessRefusedError, ConnectionLostError
 from bus_amqp.sections import ConnectionSettings
 from bus_amqp.settings import Settings, url_with_password
-from bus_amqp.transport.amqp.connection import AmqpConnector
+from bus_amqp.transport.amqp.connector import AmqpConnector
 
 URL = "amqp://user@127.0.0.1:1/"  # nobody listens there
 
