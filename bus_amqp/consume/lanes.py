@@ -8,8 +8,9 @@ was not started, because the broker delivers it again.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
+from bus_amqp.consume.handled import key_of
 from bus_amqp.wire.message import Delivery
 from bus_amqp.wire.routing_key import ABSENT
 
@@ -37,9 +38,11 @@ class Lanes:
     def __init__(self, *, is_keyed: bool) -> None:
         self._is_keyed = is_keyed
         self._ready: deque[Delivery] = deque()
-        self._behind: dict[str, deque[Delivery]] = {}  # lanes with one ready or in hand: what waits behind it
-        self._lanes_in_hand: dict[int, str | None] = {}  # id() of the delivery -> its lane; empty without keys
+        self._behind: dict[Hashable, deque[Delivery]] = {}  # lanes with one ready or in hand: what waits behind it
+        self._lanes_in_hand: dict[Delivery, Hashable] = {}  # None: no lane; empty without keys
         self._in_hand = 0
+        # Events without a lane that were in hand when a session ended: each is a lane of its own until it is done.
+        self._outliving: set[Hashable] = set()
 
     def __len__(self) -> int:
         """Return how many wait, ready or behind another."""
@@ -64,7 +67,7 @@ class Lanes:
             self._ready.extend(deliveries)
             return
         for delivery in deliveries:
-            lane = lane_of(delivery)
+            lane = self._lane(delivery)
             if lane is None:
                 self._ready.append(delivery)
             elif (behind := self._behind.get(lane)) is not None:
@@ -80,8 +83,14 @@ class Lanes:
         self._in_hand += len(taken)
         if self._is_keyed:
             for delivery in taken:
-                self._lanes_in_hand[id(delivery)] = lane_of(delivery)
+                self._lanes_in_hand[delivery] = self._lane(delivery)
         return taken
+
+    def _lane(self, delivery: Delivery) -> Hashable:
+        lane = lane_of(delivery)
+        if lane is None and self._outliving and delivery.redelivered and (key := key_of(delivery)) in self._outliving:
+            return key
+        return lane
 
     def done(self, deliveries: Sequence[Delivery]) -> None:
         """Take back deliveries that were handed out: the next of their lanes may start."""
@@ -89,7 +98,7 @@ class Lanes:
         if not self._is_keyed:
             return
         for delivery in deliveries:
-            lane = self._lanes_in_hand.pop(id(delivery))
+            lane = self._lanes_in_hand.pop(delivery)
             if lane is None:
                 continue
             behind = self._behind[lane]
@@ -97,8 +106,17 @@ class Lanes:
                 self._ready.append(behind.popleft())
             else:
                 del self._behind[lane]
+                self._outliving.discard(lane)
 
     def forget_waiting(self) -> None:
-        """Drop what was not started; lanes in hand stay busy until they are done."""
+        """Drop what was not started; lanes in hand stay busy until they are done.
+
+        The broker delivers again what is in hand: an event without a lane must wait behind its own handler, too.
+        """
         self._ready.clear()
+        for delivery, lane in self._lanes_in_hand.items():
+            if lane is None and (key := key_of(delivery)) is not None and key not in self._outliving:
+                self._lanes_in_hand[delivery] = key
+                self._outliving.add(key)
+        self._outliving.intersection_update(self._lanes_in_hand.values())
         self._behind = {lane: deque() for lane in self._lanes_in_hand.values() if lane is not None}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bus_amqp.consume.dispatcher import Dispatcher
+from bus_amqp.consume.handler_watch import HandlerWatch
 from bus_amqp.consume.handling import Handling, current_subscription
 from bus_amqp.consume.workers import AsyncWorkers, ThreadWorkers, Workers
 from bus_amqp.event import Event
@@ -252,8 +253,8 @@ def test_joining_workers_that_never_started_returns() -> None:
     dispatcher = Dispatcher(is_keyed=True)
     handling = Handling((EventTopic(),), lambda event: None, "unit")
     both: list[Workers] = [
-        ThreadWorkers(a_subscription_id(), 2, dispatcher, handling, NotingSettler()),
-        AsyncWorkers(a_subscription_id(), 2, dispatcher, handling, NotingSettler(), AsyncLoop()),
+        ThreadWorkers(a_subscription_id(), 2, dispatcher, handling, NotingSettler(), HandlerWatch()),
+        AsyncWorkers(a_subscription_id(), 2, dispatcher, handling, NotingSettler(), AsyncLoop(), HandlerWatch()),
     ]
 
     assert [workers.join(time.monotonic() + WAIT_SECONDS) for workers in both] == [True, True]
