@@ -39,9 +39,10 @@ class Lanes:
         self._is_keyed = is_keyed
         self._ready: deque[Delivery] = deque()
         self._behind: dict[Hashable, deque[Delivery]] = {}  # lanes with one ready or in hand: what waits behind it
-        self._lanes_in_hand: dict[Delivery, Hashable] = {}  # None: no lane; empty without keys
+        self._lanes_in_hand: dict[int, Hashable] = {}  # id() of the delivery -> its lane; empty without keys
         self._in_hand = 0
-        # Events without a lane that were in hand when a session ended: each is a lane of its own until it is done.
+        self._free_in_hand: dict[int, Delivery] = {}  # those without a lane, by their id()
+        # Keys of those that were in hand when a session ended: each is a lane of its own until it is done.
         self._outliving: set[Hashable] = set()
 
     def __len__(self) -> int:
@@ -83,7 +84,9 @@ class Lanes:
         self._in_hand += len(taken)
         if self._is_keyed:
             for delivery in taken:
-                self._lanes_in_hand[delivery] = self._lane(delivery)
+                self._lanes_in_hand[id(delivery)] = lane = self._lane(delivery)
+                if lane is None:
+                    self._free_in_hand[id(delivery)] = delivery
         return taken
 
     def _lane(self, delivery: Delivery) -> Hashable:
@@ -98,8 +101,9 @@ class Lanes:
         if not self._is_keyed:
             return
         for delivery in deliveries:
-            lane = self._lanes_in_hand.pop(delivery)
+            lane = self._lanes_in_hand.pop(id(delivery))
             if lane is None:
+                self._free_in_hand.pop(id(delivery), None)
                 continue
             behind = self._behind[lane]
             if behind:
@@ -114,9 +118,10 @@ class Lanes:
         The broker delivers again what is in hand: an event without a lane must wait behind its own handler, too.
         """
         self._ready.clear()
-        for delivery, lane in self._lanes_in_hand.items():
-            if lane is None and (key := key_of(delivery)) is not None and key not in self._outliving:
-                self._lanes_in_hand[delivery] = key
+        for number, delivery in list(self._free_in_hand.items()):
+            if (key := key_of(delivery)) is not None and key not in self._outliving:
+                self._lanes_in_hand[number] = key
                 self._outliving.add(key)
+                del self._free_in_hand[number]
         self._outliving.intersection_update(self._lanes_in_hand.values())
         self._behind = {lane: deque() for lane in self._lanes_in_hand.values() if lane is not None}
