@@ -68,11 +68,13 @@ class Shift:
             )
         self.workers.start()
 
-    def deliver(self, *resources: int, first_tag: int = 1, event_type: str = "VM.START") -> None:
+    def deliver(
+        self, *resources: int, first_tag: int = 1, event_type: str = "VM.START", redelivered: bool = False
+    ) -> None:
         deliveries = []
         for tag, resource in enumerate(resources, first_tag):
             message = encode(an_event(resource, event_type=event_type, description=str(tag)), max_event_bytes=10_000)
-            deliveries.append(FakeDelivery(tag, message.body, routing_key=message.routing_key))
+            deliveries.append(FakeDelivery(tag, message.body, routing_key=message.routing_key, redelivered=redelivered))
         self.dispatcher.submit(deliveries)
 
     def end(self) -> bool:
