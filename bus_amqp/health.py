@@ -58,7 +58,12 @@ class PublisherHealth:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionHealth:
-    """``is_consuming`` means that the broker has said so on the connection that is open now."""
+    """``is_consuming`` means that the broker has said so on the connection that is open now.
+
+    ``backlog``: messages ready in the queue when the last audit looked, at ``audited_at`` (None: none has yet).
+    ``slow_handlers``: how many run for longer than ``handler_timeout_seconds`` now.  ``warnings`` need attention,
+    but a restart would not help.
+    """
 
     subscription_id: UUID
     queue: str
@@ -67,6 +72,10 @@ class SubscriptionHealth:
     waiting: int
     reason: str = ""
     gaps: tuple[Gap, ...] = ()
+    backlog: int | None = None
+    audited_at: datetime | None = None
+    slow_handlers: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +102,19 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionStats:
-    """Counts since ``subscribe``.  ``filtered``: brought by a coarse binding and acknowledged unseen."""
+    """Counts since ``subscribe``.  ``filtered``: brought by a coarse binding and acknowledged unseen.
+
+    ``spared``: delivered again after they had been handled, and acknowledged without a second call.
+    ``slow``: handlers that took longer than ``handler_timeout_seconds``.
+    """
 
     delivered: int = 0
     handled: int = 0
     filtered: int = 0
     discarded: int = 0
     dead_lettered: int = 0
+    spared: int = 0
+    slow: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,3 +83,12 @@ class ConsumerSettings(Section):
     prefetch: int = Field(
         default=500, ge=1, le=65535, description="Events in hand per subscription, if it names no number of its own."
     )
+    audit_seconds: float = Field(
+        default=30.0, gt=0, description="How often each subscription is compared with what is on the broker."
+    )
+    backlog_warning: int = Field(
+        default=100_000, ge=1, description="Health warns when more events than this wait in a queue."
+    )
+    handler_timeout_seconds: float = Field(
+        default=300.0, ge=0, description="A handler that runs longer is reported, never ended; 0: none is."
+    )

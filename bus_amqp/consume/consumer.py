@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from bus_amqp.consume.consumption import Attach, Consumption, Detach, Letter, RestoreFailed, earliest
+from bus_amqp.consume.audit import SECOND_LOOK_SECONDS, Finding
+from bus_amqp.consume.consumption import Attach, Audited, Consumption, Detach, Letter, RestoreFailed, earliest
 from bus_amqp.errors import (
     BrokerRefusedError,
     BusClosedError,
@@ -35,9 +36,23 @@ REFUSED_PAUSE_SECONDS = 5.0  # other arguments or missing rights do not mend the
 class Consumer:
     """Owns the consumptions and their channels on the connection that is open."""
 
-    def __init__(self, wake: Callable[[], None], restore: Callable[[Consumption], None]) -> None:
+    def __init__(
+        self,
+        wake: Callable[[], None],
+        restore: Callable[[Consumption], None],
+        inspect: Callable[[Consumption, int], bool],
+        *,
+        audit_seconds: float = 30.0,
+        look_seconds: float = IDLE_SECONDS,
+    ) -> None:
         self._mailbox: Mailbox[Letter] = Mailbox(wake)
         self._restore = restore  # has the queue made again; answers with Attach or RestoreFailed
+        self._inspect = inspect  # has the queue looked at; True: answers with Audited
+        self._audit_seconds = audit_seconds
+        self._look_seconds = look_seconds  # how often audits and slow handlers are thought of
+        self._look_at = 0.0  # monotonic
+        # One at a time: a queue that does not answer must not hold up what other subscriptions ask for.
+        self._is_inspecting = False
         self._connection: Connection | None = None
         self._consumptions: dict[UUID, Consumption] = {}
         self._by_channel: dict[int, Consumption] = {}  # id() of the channel object
@@ -67,8 +82,12 @@ class Consumer:
                         self._failed(letter.consumption, letter.error)
                 case Detach():
                     self._detach(letter.consumption)
+                case Audited():
+                    self._audited(letter)
         for consumption in self._consumptions.values():
             consumption.settle()
+            if consumption.caution.is_careful:
+                self._end_caution(consumption)
         return self._seconds_until_retry()
 
     def _attach(self, letter: Attach) -> None:
@@ -85,7 +104,7 @@ class Consumer:
             return
         try:
             channel = self._connection.consume_channel(
-                consumption.queue, consumption.prefetch, consumer_tag=str(consumption.subscription_id)
+                consumption.queue, consumption.prefetch_now, consumer_tag=str(consumption.subscription_id)
             )
         except ConnectionLostError:
             raise  # everybody's trouble: the loop connects again
@@ -94,6 +113,7 @@ class Consumer:
             return
         self._by_channel[id(channel)] = consumption
         consumption.began(channel)
+        consumption.audit_at = time.monotonic() + self._audit_seconds
         if gap is not None:
             _report_gap(consumption, gap)
         if not consumption.attached.done():
@@ -134,23 +154,81 @@ class Consumer:
             self._by_channel.pop(id(channel), None)
             channel.close()
 
+    def _begin_anew(self, consumption: Consumption, why: str) -> None:
+        """Close the channel and consume on a fresh one: the queue is there, so nothing has to be restored."""
+        logger.warning("%s: %s", consumption.queue, why)
+        self._close_channel(consumption, why)
+        self._attach(Attach(consumption))
+
+    def _end_caution(self, consumption: Consumption) -> None:
+        if consumption.channel is not None and consumption.caution.may_end(consumption.unsettled):
+            consumption.caution.end()
+            self._begin_anew(consumption, "its first events have been handled; taking many at a time again")
+
+    def _audited(self, letter: Audited) -> None:
+        self._is_inspecting = False
+        consumption = letter.consumption
+        now = time.monotonic()
+        consumption.audit_at = now + self._audit_seconds
+        if letter.error is not None:
+            consumption.audit.failed(letter.error)
+            return
+        if consumption.channel is None or letter.session != consumption.dispatcher.session:
+            return  # repaired, or ended, since somebody was sent to look
+        if consumption.dispatcher.is_closed:
+            return
+        had_backlog, seen_well_at = consumption.audit.has_backlog, consumption.audit.looked_at
+        finding = consumption.audit.judge(letter.state, consumption.situation())
+        if consumption.audit.has_backlog and not had_backlog:
+            logger.warning("%s: %s events wait in the queue", consumption.queue, consumption.audit.backlog)
+        match finding:
+            case Finding.SUSPICIOUS:
+                consumption.audit_at = now + min(self._audit_seconds, SECOND_LOOK_SECONDS)
+            case Finding.GONE:
+                if seen_well_at is not None:  # the gap began after that, and nobody has told us when
+                    consumption.lost_at = seen_well_at.timestamp()
+                self._failed(consumption, ChannelLostError("its queue is gone, and nobody has said so"))
+            case Finding.UNKNOWN:
+                self._failed(consumption, ChannelLostError("the broker knows of no consumer on its queue"))
+            case Finding.SILENT:
+                self._failed(consumption, ChannelLostError("messages wait, and the broker delivers none of them"))
+            case Finding.WELL:
+                pass
+
+    def _look_around(self, now: float) -> None:
+        """Report slow handlers, and send somebody to look at the queue whose turn it is."""
+        self._look_at = now + self._look_seconds
+        for consumption in self._consumptions.values():
+            for event in consumption.watch.look(now):
+                logger.warning(
+                    "%s: the handler of event %s (%s of %s) has been running for %g s or more; it is not interrupted",
+                    consumption.queue, event.event_id, event.event_type, event.resource_uuid or "no resource",
+                    consumption.watch.timeout_seconds,
+                )  # fmt: skip
+        due = [one for one in self._consumptions.values() if one.channel is not None and (one.audit_at or 0.0) <= now]
+        if due and not self._is_inspecting:
+            consumption = min(due, key=lambda one: one.audit_at or 0.0)  # the one that has waited longest
+            self._is_inspecting = self._inspect(consumption, consumption.dispatcher.session)
+
     def _seconds_until_retry(self) -> float:
         now = time.monotonic()
+        if now >= self._look_at:
+            self._look_around(now)
         for consumption in self._consumptions.values():
             if consumption.retry_at is not None and consumption.retry_at <= now:
                 consumption.retry_at = None
                 self._restore(consumption)
         following = earliest(one.retry_at for one in self._consumptions.values())
-        return IDLE_SECONDS if following is None else min(IDLE_SECONDS, max(0.0, following - now))
+        return self._look_seconds if following is None else min(self._look_seconds, max(0.0, following - now))
 
     def handle(self, signals: Sequence[Signal]) -> None:
         """Hand deliveries to the dispatchers; look after channels that ended."""
         for signal in signals:
             match signal:
                 case Deliveries():
-                    if (consumption := self._by_channel.get(id(signal.channel))) is not None:
-                        consumption.delivered += len(signal.deliveries)
-                        consumption.dispatcher.submit(signal.deliveries)
+                    consumption = self._by_channel.get(id(signal.channel))
+                    if consumption is not None and not consumption.received(signal.deliveries):
+                        self._begin_anew(consumption, "its first event has been delivered often; taking one at a time")
                 case Cancelled():
                     self._interrupted(signal.channel, ChannelLostError("the broker cancelled the consumer"))
                 case ChannelClosed():
@@ -176,6 +254,8 @@ class Consumer:
                 self._detach(letter.consumption)
             elif isinstance(letter, Attach) and not letter.consumption.dispatcher.is_closed:
                 self._attach(letter)  # notes it: it is consuming once there is a connection
+            elif isinstance(letter, Audited):
+                self._audited(letter)
 
     def lost(self) -> None:
         """Note that nothing consumes any more; every session ends."""

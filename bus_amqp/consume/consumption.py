@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from uuid import UUID
 
 from bus_amqp.backoff import Backoff
+from bus_amqp.consume.audit import Audit, Situation
+from bus_amqp.consume.caution import Caution
 from bus_amqp.consume.dead_letter import DeadLetter, DeadLetterAddress, dead_letter_message
 from bus_amqp.consume.dispatcher import Dispatcher
+from bus_amqp.consume.handled import HandledEvents
+from bus_amqp.consume.handler_watch import HandlerWatch
 from bus_amqp.errors import EventBusException, TransportError
 from bus_amqp.health import Gap, SubscriptionHealth
 from bus_amqp.topology.plan import Plan
+from bus_amqp.transport.base import QueueState
 from bus_amqp.transport.channel import ConsumeChannel
 from bus_amqp.wire.message import Delivery, Message
 
@@ -23,6 +28,7 @@ Republish = Callable[[Message, Callable[[EventBusException | None], None]], None
 
 # A channel that lived so long was a success.  One that ends sooner may have met the same poison message again.
 STABLE_SECONDS = 5.0
+MOST_ACKNOWLEDGED = 4096  # kept until the session ends; the broker can have missed no more than the prefetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +58,27 @@ class Detach:
     consumption: Consumption
 
 
-Letter = Attach | RestoreFailed | Detach
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """Letter: somebody has looked at the queue (``state`` None: it is not there), or could not.
+
+    ``session``: the one that was consuming when the look was asked for.
+    """
+
+    consumption: Consumption
+    session: int
+    state: QueueState | None = None
+    error: Exception | None = None
+
+
+Letter = Attach | RestoreFailed | Detach | Audited
 
 
 class Consumption:
     """Owns the dispatcher and the channel of one subscription.
 
     ``channel``, ``retry_at`` and the health fields are written by the consumer thread; health fields are read by
-    any.  Workers call ``accept``, ``settle_soon``, ``dead_letter`` and ``give_back``.
+    any.  Workers call ``accept``, ``was_handled``, ``settle_soon``, ``dead_letter`` and ``give_back``.
     """
 
     def __init__(
@@ -75,6 +94,9 @@ class Consumption:
         wake: Callable[[], None],
         backoff: Backoff,
         republish: Republish,
+        audit: Audit | None = None,
+        caution: Caution | None = None,
+        watch: HandlerWatch | None = None,
     ) -> None:
         self.subscription_id = subscription_id
         self.queue = queue
@@ -85,9 +107,18 @@ class Consumption:
         self.attached: Future[None] = Future()  # resolved once, by the first success or failure
         self.detached: Future[None] = Future()
         self.channel: ConsumeChannel | None = None
-        # Workers append (session, tag), the consumer thread takes; deques do both atomically.
-        self._accepted: deque[tuple[int, int]] = deque()
-        self._discarded: deque[tuple[int, int]] = deque()
+        # Workers append, the consumer thread takes; deques do both atomically.
+        self._handled: deque[tuple[int, Delivery]] = deque()  # session, and what its subscriber is done with
+        self._accepted: deque[tuple[int, int]] = deque()  # session and tag: a copy of it is stored
+        self._discarded: deque[tuple[int, int]] = deque()  # session and tag
+        # Consumer thread: the last acknowledgements of this session, of which the broker may have missed some.
+        self._acknowledged: deque[Delivery] = deque(maxlen=min(prefetch, MOST_ACKNOWLEDGED))
+        self._handled_before = HandledEvents()
+        self.audit = audit or Audit()
+        self.audit_at: float | None = None  # monotonic; consumer thread
+        self.caution = caution or Caution()
+        self.watch = watch or HandlerWatch()
+        self.unsettled = 0  # of this session, as the broker counts; consumer thread
         self.backoff = backoff
         self.retry_at: float | None = None  # monotonic
         self.delivered = 0
@@ -104,9 +135,16 @@ class Consumption:
         state = "consuming" if self.channel is not None else self.reason
         return f"<Consumption {self.queue} {state} {self.dispatcher!r}>"
 
-    def accept(self, session: int, tag: int) -> None:
-        """Have a delivery acknowledged at the consumer's next turn.  On a worker; costs no lock and no wake."""
-        self._accepted.append((session, tag))
+    def accept(self, session: int, delivery: Delivery) -> None:
+        """Have a handled delivery acknowledged at the consumer's next turn.  On a worker; costs no lock and no wake."""
+        if session == self.dispatcher.session:
+            self._handled.append((session, delivery))
+        else:  # at once: its second copy may be what this worker takes next
+            self._handled_before.remember((delivery,))
+
+    def was_handled(self, delivery: Delivery) -> bool:
+        """Return whether a redelivered event has succeeded here, in a session that ended before the broker knew."""
+        return self._handled_before.knows(delivery)
 
     def settle_soon(self) -> None:
         """Have that turn come now.  On a worker."""
@@ -134,9 +172,28 @@ class Consumption:
         """Have the session ended, so that the broker delivers again what is not settled.  Any thread."""
         self._post(RestoreFailed(self, error, session))
 
+    @property
+    def prefetch_now(self) -> int:
+        """How many events the next session may have in hand."""
+        return 1 if self.caution.is_careful else self.prefetch
+
+    def received(self, deliveries: Sequence[Delivery]) -> bool:
+        """Count a batch and hand it to the workers.  False: the session has to begin anew, with care."""
+        if self.caution.is_watching and self.caution.look(deliveries):
+            return False
+        self.delivered += len(deliveries)
+        self.unsettled += len(deliveries)
+        self.dispatcher.submit(deliveries)
+        return True
+
+    def situation(self) -> Situation:
+        """Return what the audit has to know.  Consumer thread."""
+        return Situation(self.delivered, self.unsettled, self.prefetch_now)
+
     def began(self, channel: ConsumeChannel) -> None:
         """Note that the broker delivers."""
         self.channel = channel
+        self.audit.began()
         self.retry_at = None
         self.reason = ""
         self.lost_at = None
@@ -155,16 +212,38 @@ class Consumption:
         self.reason = reason
         self.lost_at = self.lost_at or time.time()
         self.dispatcher.begin_session()
+        self.unsettled = 0
+        self._handled_before.remember(self._acknowledged)
+        self._acknowledged.clear()
+        self._take_handled()
 
     def settle(self) -> None:
         """Send the settlements that have gathered, in as few frames as possible.  Consumer thread."""
         channel = self.channel
         if channel is None:
             return  # what has gathered belongs to sessions that are over, and is dropped by the next one
-        if self._accepted and (tags := self._take(self._accepted)):
+        tags = [delivery.tag for delivery in self._take_handled()] if self._handled else []
+        if self._accepted:
+            tags += self._take(self._accepted)
+        if tags:
+            self.unsettled -= len(tags)
             channel.accept(tags)
         if self._discarded and (tags := self._take(self._discarded)):
+            self.unsettled -= len(tags)
             channel.discard(tags)
+
+    def _take_handled(self) -> list[Delivery]:
+        """Take what is to be acknowledged, and remember it: the broker may never read the acknowledgement."""
+        current = self.dispatcher.session
+        handled = self._handled
+        taken = [handled.popleft() for _ in range(len(handled))]
+        deliveries = [delivery for session, delivery in taken if session == current]
+        if len(deliveries) < len(taken):
+            self._handled_before.remember(delivery for session, delivery in taken if session != current)
+        for delivery in deliveries:
+            delivery.body = b""  # only its properties will be asked for, and a prefetch of large events is much memory
+        self._acknowledged.extend(deliveries)
+        return deliveries
 
     def _take(self, settled: deque[tuple[int, int]]) -> list[int]:
         current = self.dispatcher.session
@@ -182,7 +261,22 @@ class Consumption:
             waiting=self.dispatcher.waiting,
             reason=self.reason,
             gaps=self.gaps,
+            backlog=self.audit.backlog,
+            audited_at=self.audit.looked_at,
+            slow_handlers=self.watch.slow,
+            warnings=tuple(self._warnings()),
         )
+
+    def _warnings(self) -> Iterator[str]:
+        audit = self.audit
+        if audit.has_backlog:
+            yield f"{audit.backlog} events wait in the queue"
+        if audit.error:
+            yield f"the queue could not be looked at: {audit.error}"
+        if self.watch.slow:
+            yield f"{self.watch.slow} handlers run for longer than {self.watch.timeout_seconds:g} s"
+        if self.caution.is_careful:
+            yield "takes one event at a time: the first were delivered so often that one may crash its process"
 
 
 def earliest(moments: Iterable[float | None]) -> float | None:

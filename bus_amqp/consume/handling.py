@@ -47,6 +47,7 @@ class HandlingCounts:
     filtered: int = 0
     discarded: int = 0
     dead_lettered: int = 0
+    spared: int = 0  # delivered again after they had been handled
 
 
 class Handling:

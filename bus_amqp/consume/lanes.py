@@ -8,8 +8,9 @@ was not started, because the broker delivers it again.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
+from bus_amqp.consume.handled import key_of
 from bus_amqp.wire.message import Delivery
 from bus_amqp.wire.routing_key import ABSENT
 
@@ -37,9 +38,12 @@ class Lanes:
     def __init__(self, *, is_keyed: bool) -> None:
         self._is_keyed = is_keyed
         self._ready: deque[Delivery] = deque()
-        self._behind: dict[str, deque[Delivery]] = {}  # lanes with one ready or in hand: what waits behind it
-        self._lanes_in_hand: dict[int, str | None] = {}  # id() of the delivery -> its lane; empty without keys
+        self._behind: dict[Hashable, deque[Delivery]] = {}  # lanes with one ready or in hand: what waits behind it
+        self._lanes_in_hand: dict[int, Hashable] = {}  # id() of the delivery -> its lane; empty without keys
         self._in_hand = 0
+        self._free_in_hand: dict[int, Delivery] = {}  # those without a lane, by their id()
+        # Keys of those that were in hand when a session ended: each is a lane of its own until it is done.
+        self._outliving: set[Hashable] = set()
 
     def __len__(self) -> int:
         """Return how many wait, ready or behind another."""
@@ -64,7 +68,7 @@ class Lanes:
             self._ready.extend(deliveries)
             return
         for delivery in deliveries:
-            lane = lane_of(delivery)
+            lane = self._lane(delivery)
             if lane is None:
                 self._ready.append(delivery)
             elif (behind := self._behind.get(lane)) is not None:
@@ -80,8 +84,16 @@ class Lanes:
         self._in_hand += len(taken)
         if self._is_keyed:
             for delivery in taken:
-                self._lanes_in_hand[id(delivery)] = lane_of(delivery)
+                self._lanes_in_hand[id(delivery)] = lane = self._lane(delivery)
+                if lane is None:
+                    self._free_in_hand[id(delivery)] = delivery
         return taken
+
+    def _lane(self, delivery: Delivery) -> Hashable:
+        lane = lane_of(delivery)
+        if lane is None and self._outliving and delivery.redelivered and (key := key_of(delivery)) in self._outliving:
+            return key
+        return lane
 
     def done(self, deliveries: Sequence[Delivery]) -> None:
         """Take back deliveries that were handed out: the next of their lanes may start."""
@@ -91,14 +103,25 @@ class Lanes:
         for delivery in deliveries:
             lane = self._lanes_in_hand.pop(id(delivery))
             if lane is None:
+                self._free_in_hand.pop(id(delivery), None)
                 continue
             behind = self._behind[lane]
             if behind:
                 self._ready.append(behind.popleft())
             else:
                 del self._behind[lane]
+                self._outliving.discard(lane)
 
     def forget_waiting(self) -> None:
-        """Drop what was not started; lanes in hand stay busy until they are done."""
+        """Drop what was not started; lanes in hand stay busy until they are done.
+
+        The broker delivers again what is in hand: an event without a lane must wait behind its own handler, too.
+        """
         self._ready.clear()
+        for number, delivery in list(self._free_in_hand.items()):
+            if (key := key_of(delivery)) is not None and key not in self._outliving:
+                self._lanes_in_hand[number] = key
+                self._outliving.add(key)
+                del self._free_in_hand[number]
+        self._outliving.intersection_update(self._lanes_in_hand.values())
         self._behind = {lane: deque() for lane in self._lanes_in_hand.values() if lane is not None}

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from bus_amqp.consume.dead_letter import DeadLetter
 from bus_amqp.consume.dispatcher import Batch, Dispatcher
+from bus_amqp.consume.handler_watch import HandlerWatch, Slot
 from bus_amqp.consume.handling import Handling, HandlingCounts, current_subscription
 from bus_amqp.event import Event
 from bus_amqp.ioloop.service import AsyncLoop, start_thread
@@ -32,8 +33,11 @@ SETTLE_SECONDS = 0.005  # but what is done is not kept back: a crash would have 
 class Settler(Protocol):
     """Takes outcomes to the threads that can act on them.  Called on workers; never waits."""
 
-    def accept(self, session: int, tag: int) -> None:
-        """Acknowledge a delivery of a session, some time soon."""
+    def accept(self, session: int, delivery: Delivery) -> None:
+        """Acknowledge a handled delivery of a session, some time soon."""
+
+    def was_handled(self, delivery: Delivery) -> bool:
+        """Return whether this redelivered event succeeded before, and needs only to be acknowledged."""
 
     def settle_soon(self) -> None:
         """Do it now."""
@@ -49,13 +53,20 @@ class ThreadWorkers:
     """``count`` threads that call a plain subscriber."""
 
     def __init__(
-        self, subscription_id: UUID, count: int, dispatcher: Dispatcher, handling: Handling, settler: Settler
+        self,
+        subscription_id: UUID,
+        count: int,
+        dispatcher: Dispatcher,
+        handling: Handling,
+        settler: Settler,
+        watch: HandlerWatch,
     ) -> None:
         self._subscription_id = subscription_id
         self._count = count
         self._dispatcher = dispatcher
         self._handlings = [handling.twin() for _ in range(count)]
         self._settler = settler
+        self._watch = watch
         self._threads: list[threading.Thread] = []
 
     def __repr__(self) -> str:
@@ -65,7 +76,7 @@ class ThreadWorkers:
         """Start the threads."""
         for number, handling in enumerate(self._handlings):
             name = f"bus-worker-{str(self._subscription_id)[-8:]}-{number}"
-            self._threads.append(start_thread(name, partial(self._run, handling)))
+            self._threads.append(start_thread(name, partial(self._run, handling, self._watch.slot())))
 
     @property
     def counts(self) -> list[HandlingCounts]:
@@ -79,30 +90,39 @@ class ThreadWorkers:
                 thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _run(self, handling: Handling) -> None:
+    def _run(self, handling: Handling, slot: Slot) -> None:
         current_subscription.set(self._subscription_id)
         limit = BATCH_EVENTS if self._count == 1 else 1  # a batch in one hand is one that no other can take
         while (batch := self._dispatcher.take(limit)) is not None:
             try:
-                self._work_through(batch, handling)
+                self._work_through(batch, handling, slot)
             except Exception as exc:  # the top of a thread: it has to live on, or its subscription stands still
                 logger.exception(FAULT)
                 self._settler.give_back(batch.session, exc)
             finally:
+                slot.event = None
                 self._dispatcher.done(batch)
 
-    def _work_through(self, batch: Batch, handling: Handling) -> None:
+    def _work_through(self, batch: Batch, handling: Handling, slot: Slot) -> None:
         is_one_of_many = self._count > 1
         settled_at = time.monotonic()
         for delivery in batch.deliveries:
             if not self._dispatcher.may_start(batch):
                 break  # not started: the broker gives it to somebody, in order
+            if delivery.redelivered and self._settler.was_handled(delivery):
+                handling.counts.spared += 1
+                self._settler.accept(batch.session, delivery)
+                continue
             event = handling.admit(delivery)
             if is_one_of_many and isinstance(event, Event) and not self._dispatcher.may_start(batch):
                 break  # ended while it was decoded, from inside another worker's callback: nobody waits for this one
-            outcome = handling.call(event) if isinstance(event, Event) else event
+            if isinstance(event, Event):
+                slot.event = event
+                outcome = handling.call(event)
+            else:
+                outcome = event
             if outcome is None:
-                self._settler.accept(batch.session, delivery.tag)
+                self._settler.accept(batch.session, delivery)
             else:
                 self._settler.dead_letter(batch.session, delivery, outcome)
             now = time.monotonic()
@@ -123,6 +143,7 @@ class AsyncWorkers:
         handling: Handling,
         settler: Settler,
         async_loop: AsyncLoop,
+        watch: HandlerWatch,
     ) -> None:
         self._subscription_id = subscription_id
         self._count = count
@@ -130,6 +151,7 @@ class AsyncWorkers:
         self._handling = handling
         self._settler = settler
         self._async_loop = async_loop
+        self._watch = watch
         self._ready = asyncio.Event()  # used on the loop's thread only
         self._running = count  # loop thread only
         self._is_started = False  # written by start(), before which there is nothing to join
@@ -149,7 +171,7 @@ class AsyncWorkers:
 
         self._dispatcher.call_when_ready(wake)
         for _ in range(self._count):
-            self._async_loop.spawn(self._run())
+            self._async_loop.spawn(self._run(self._watch.slot()))
 
     @property
     def counts(self) -> list[HandlingCounts]:
@@ -162,7 +184,7 @@ class AsyncWorkers:
             return True
         return self._ended.wait(max(0.0, deadline - time.monotonic()))
 
-    async def _run(self) -> None:
+    async def _run(self, slot: Slot) -> None:
         current_subscription.set(self._subscription_id)
         try:
             while not self._dispatcher.is_closed:
@@ -175,11 +197,12 @@ class AsyncWorkers:
                         await self._ready.wait()
                     continue
                 try:
-                    await self._work_through(batch)
+                    await self._work_through(batch, slot)
                 except Exception as exc:  # the top of a task: as in a worker's thread
                     logger.exception(FAULT)
                     self._settler.give_back(batch.session, exc)
                 finally:
+                    slot.event = None
                     self._dispatcher.done(batch)
                 # A handler that never suspends would keep the loop from all other coroutine subscribers.
                 await asyncio.sleep(0)
@@ -188,16 +211,25 @@ class AsyncWorkers:
             if not self._running:
                 self._ended.set()
 
-    async def _work_through(self, batch: Batch) -> None:
+    async def _work_through(self, batch: Batch, slot: Slot) -> None:
         [delivery] = batch.deliveries
         if not self._dispatcher.may_start(batch):
+            return
+        if delivery.redelivered and self._settler.was_handled(delivery):
+            self._handling.counts.spared += 1
+            self._settler.accept(batch.session, delivery)
+            self._settler.settle_soon()
             return
         event = self._handling.admit(delivery)
         if isinstance(event, Event) and not self._dispatcher.may_start(batch):
             return  # ended by another thread's callback while it was decoded
-        outcome = await self._handling.call_async(event) if isinstance(event, Event) else event
+        if isinstance(event, Event):
+            slot.event = event
+            outcome = await self._handling.call_async(event)
+        else:
+            outcome = event
         if outcome is None:
-            self._settler.accept(batch.session, delivery.tag)
+            self._settler.accept(batch.session, delivery)
         else:
             self._settler.dead_letter(batch.session, delivery, outcome)
         self._settler.settle_soon()

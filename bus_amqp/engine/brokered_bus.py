@@ -14,7 +14,7 @@ from bus_amqp.backoff import Backoff
 from bus_amqp.bus import EventBus
 from bus_amqp.consume.handling import current_subscription
 from bus_amqp.engine.forking import leave_to_parent, survive_forks
-from bus_amqp.engine.lifetime import FAREWELL_SECONDS, close_at_exit, wait_for_signal
+from bus_amqp.engine.lifetime import FAREWELL_SECONDS, close_at_exit, until_signal
 from bus_amqp.engine.options import checked_options
 from bus_amqp.engine.publishing import Publishing
 from bus_amqp.engine.subscriptions import Subscriptions
@@ -241,8 +241,8 @@ class BrokeredBus(EventBus):
             raise DeadlineExceededError("; ".join(late))
 
     def run_until_signal(self) -> None:
-        wait_for_signal(self._ended)
-        self.close()
+        with until_signal(self._ended):
+            self.close()
 
     def _check_not_closed(self) -> None:
         # While the bus is closing, handlers that are finishing may still flush, unsubscribe and publish.

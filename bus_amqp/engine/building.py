@@ -6,16 +6,19 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from bus_amqp.backoff import Backoff
+from bus_amqp.consume.audit import Audit
+from bus_amqp.consume.caution import ORDERED, SHARED, Caution, Suspicion
 from bus_amqp.consume.consumption import Consumption, Letter, Republish
 from bus_amqp.consume.dead_letter import DeadLetterAddress
 from bus_amqp.consume.dispatcher import Dispatcher
+from bus_amqp.consume.handler_watch import HandlerWatch
 from bus_amqp.consume.handling import Handling
 from bus_amqp.consume.workers import AsyncWorkers, ThreadWorkers, Workers
 from bus_amqp.engine.options import MAX_PREFETCH
 from bus_amqp.engine.subscription import Subscription
 from bus_amqp.ioloop.service import AsyncLoop
 from bus_amqp.settings import Settings
-from bus_amqp.subscriber import Declared, handler_of, is_coroutine_handler
+from bus_amqp.subscriber import Declared, SubscriptionOptions, handler_of, is_coroutine_handler
 from bus_amqp.topology import names
 from bus_amqp.topology.plan import subscription_plan, subscription_queue
 from bus_amqp.wire.routing_key import binding_key
@@ -50,6 +53,7 @@ class SubscriptionBuilder:
         name = getattr(handler, "__qualname__", type(handler).__qualname__)
         handling = Handling(declared.topics, handler, name)
         dispatcher = Dispatcher(is_keyed=options.workers > 1)
+        watch = HandlerWatch(self._settings.consumer.handler_timeout_seconds)
         consumption = Consumption(
             subscription_id,
             queue=queue.name,
@@ -64,12 +68,24 @@ class SubscriptionBuilder:
             wake=self._wake,
             backoff=Backoff(ceiling_seconds=self._settings.connection.reconnect_pause_seconds),
             republish=self._republish,
+            audit=Audit(
+                is_single_active="x-single-active-consumer" in queue.arguments,
+                backlog_warning=self._settings.consumer.backlog_warning,
+            ),
+            caution=Caution(_suspicion(options)),
+            watch=watch,
         )
         workers: Workers
         if is_coroutine_handler(handler):
             workers = AsyncWorkers(
-                subscription_id, options.workers, dispatcher, handling, consumption, self._async_loop
+                subscription_id, options.workers, dispatcher, handling, consumption, self._async_loop, watch
             )
         else:
-            workers = ThreadWorkers(subscription_id, options.workers, dispatcher, handling, consumption)
+            workers = ThreadWorkers(subscription_id, options.workers, dispatcher, handling, consumption, watch)
         return Subscription(declared.subscriber, frozenset(declared.topics), options, consumption, workers)
+
+
+def _suspicion(options: SubscriptionOptions) -> Suspicion | None:
+    if options.group is None:
+        return None  # a classic queue counts no deliveries
+    return ORDERED if options.ordered else SHARED

@@ -6,8 +6,10 @@ import atexit
 import signal
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from bus_amqp.bus import EventBus
 from bus_amqp.errors import DeadlineExceededError, InvalidArgumentError, UndeliveredError
@@ -17,24 +19,35 @@ FAREWELL_SECONDS = 1.0  # more than a connection may take to say goodbye, so tha
 LOOK_SECONDS = 0.5  # how soon run_until_signal notices that a callback closed the bus
 
 
-def wait_for_signal(closed: threading.Event) -> None:
-    """Block until SIGINT or SIGTERM, or until ``closed`` is set.  A second signal interrupts the close that follows."""
+@contextmanager
+def until_signal(closed: threading.Event) -> Iterator[None]:
+    """Block until SIGINT or SIGTERM, or until ``closed`` is set; the block that follows is the orderly end.
+
+    A second signal during that block ends the process at once, by the system's own hand: no Python code, no lock and
+    no thread is in its way, whatever hangs.  A program's own handlers are put back, and called for the second one.
+    """
     if threading.current_thread() is not threading.main_thread():
         raise InvalidArgumentError("run_until_signal works on the main thread only: Python delivers signals there")
     wanted = threading.Event()
-    previous: dict[signal.Signals, object] = {}
+    previous: dict[signal.Signals, Any] = {}
 
     def stop(number: int, frame: FrameType | None) -> None:
         wanted.set()
         for each, handler in previous.items():
-            signal.signal(each, handler)  # type: ignore[arg-type]  # what signal.signal returned before
+            # Python's own handler of SIGINT raises KeyboardInterrupt, which an orderly end would have to end for.
+            signal.signal(each, signal.SIG_DFL if handler is signal.default_int_handler else handler)
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        previous[number] = signal.signal(number, stop)
-    while not wanted.is_set() and not closed.is_set():
-        wanted.wait(LOOK_SECONDS)
-    if not wanted.is_set():
-        stop(signal.SIGTERM, None)
+        previous[number] = signal.signal(number, stop) or signal.SIG_DFL  # None: not installed from Python
+    try:
+        while not wanted.is_set() and not closed.is_set():
+            wanted.wait(LOOK_SECONDS)
+        if not wanted.is_set():
+            stop(signal.SIGTERM, None)
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def close_at_exit(bus: EventBus) -> Callable[[], None]:

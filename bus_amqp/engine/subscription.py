@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from bus_amqp.consume.consumption import Attach, Consumption
 from bus_amqp.consume.workers import Workers
+from bus_amqp.errors import NotFoundOnBrokerError
 from bus_amqp.health import Gap, SubscriptionStats
 from bus_amqp.subscriber import SubscriberLike, SubscriptionOptions
 from bus_amqp.topic import EventTopic
-from bus_amqp.transport.base import Connection
+from bus_amqp.transport.base import Connection, QueueState
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ def stats_of(subscription: Subscription) -> SubscriptionStats:
         filtered=sum(one.filtered for one in counts),
         discarded=sum(one.discarded for one in counts),
         dead_lettered=sum(one.dead_lettered for one in counts),
+        spared=sum(one.spared for one in counts),
+        slow=subscription.consumption.watch.told,
     )
 
 
@@ -44,6 +47,23 @@ def declare_again(consumption: Consumption, connection: Connection) -> Gap | Non
     if is_there or consumption.lost_at is None:
         return None
     return Gap(datetime.fromtimestamp(consumption.lost_at, UTC), datetime.now(UTC))
+
+
+def look_after(consumption: Consumption, connection: Connection, *, is_declaring: bool) -> QueueState | None:
+    """Look at its queue and make sure of everything around it, its bindings first of all.  On the control thread.
+
+    Not of the queue itself: to make it again is ``declare_again``'s, which tells of the gap.  A binding that is there
+    is left alone, so this repairs in one round trip what cannot be seen over AMQP.
+    """
+    state = connection.queue_state(consumption.queue)
+    if state is None or not is_declaring:
+        return state
+    others = tuple(queue for queue in consumption.plan.queues if queue.name != consumption.queue)
+    try:
+        connection.declare(replace(consumption.plan, queues=others))
+    except NotFoundOnBrokerError:  # deleted between the two
+        return None
+    return state
 
 
 def rebind(

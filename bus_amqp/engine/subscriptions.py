@@ -15,13 +15,13 @@ from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID
 
-from bus_amqp.consume.consumer import Consumer
-from bus_amqp.consume.consumption import Attach, Consumption, Detach, Republish, RestoreFailed
+from bus_amqp.consume.consumer import IDLE_SECONDS, Consumer
+from bus_amqp.consume.consumption import Attach, Audited, Consumption, Detach, Republish, RestoreFailed
 from bus_amqp.consume.handling import current_subscription
 from bus_amqp.engine.building import SubscriptionBuilder
 from bus_amqp.engine.lifetime import FAREWELL_SECONDS
 from bus_amqp.engine.options import check_same_group
-from bus_amqp.engine.subscription import Subscription, declare_again, rebind, stats_of
+from bus_amqp.engine.subscription import Subscription, declare_again, look_after, rebind, stats_of
 from bus_amqp.errors import (
     BusClosedError,
     ConnectionLostError,
@@ -33,9 +33,10 @@ from bus_amqp.health import Gap, SubscriptionHealth, SubscriptionStats
 from bus_amqp.ioloop.control import Control
 from bus_amqp.ioloop.loop import Loop
 from bus_amqp.ioloop.service import AsyncLoop
+from bus_amqp.sections import ConsumerSettings
 from bus_amqp.settings import Settings
 from bus_amqp.subscriber import Declared, SubscriberLike
-from bus_amqp.transport.base import Connection
+from bus_amqp.transport.base import Connection, QueueState
 
 logger = logging.getLogger("bus_amqp.consume")
 
@@ -55,7 +56,13 @@ class Subscriptions:
         self._ending: dict[UUID, Subscription] = {}  # unsubscribed, and not detached yet; guarded by _lock
         self._is_loop_started = False  # guarded by _lock
         self._is_closed = False  # guarded by _lock
-        self._consumer = Consumer(loop.wake, self._restore)
+        self._consumer = Consumer(
+            loop.wake,
+            self._restore,
+            self._inspect,
+            audit_seconds=settings.consumer.audit_seconds,
+            look_seconds=look_seconds(settings.consumer),
+        )
         self._builder = SubscriptionBuilder(
             settings, async_loop, post=self._consumer.post, wake=loop.wake, republish=republish
         )
@@ -128,6 +135,29 @@ class Subscriptions:
         except EventBusException:
             return  # the bus is closing
         future.add_done_callback(answer)
+
+    def _inspect(self, consumption: Consumption, session: int) -> bool:
+        """Have the queue looked at.  On the consumer thread; True: answers by letter."""
+
+        def answer(future: Future[QueueState | None]) -> None:
+            error = future.exception()
+            if error is None:
+                self._consumer.post(Audited(consumption, session, future.result()))
+            else:
+                failure = error if isinstance(error, Exception) else RuntimeError(str(error))
+                self._consumer.post(Audited(consumption, session, error=failure))
+
+        try:
+            future = self._control.submit(
+                partial(look_after, consumption, is_declaring=self._settings.declare),
+                self._settings.connection.connect_timeout_seconds,
+                # A connection for each audit would be one for each consumer process and half-minute, for good.
+                keep_seconds=2 * self._settings.consumer.audit_seconds,
+            )
+        except EventBusException:
+            return False  # the bus is closing
+        future.add_done_callback(answer)
+        return True
 
     def restore_bindings(self) -> None:
         """Declare every subscription's objects again: an exchange was deleted, and its bindings with it."""
@@ -246,3 +276,9 @@ class Subscriptions:
     def is_started(self) -> bool:
         """Whether there ever was a subscription, so that the consumer's connection counts."""
         return self._is_loop_started
+
+
+def look_seconds(settings: ConsumerSettings) -> float:
+    """Return how often the consumer has to look around, so that its audits and reports come about when they should."""
+    shortest = min(settings.audit_seconds, settings.handler_timeout_seconds or settings.audit_seconds)
+    return min(IDLE_SECONDS, shortest / 4)

@@ -30,6 +30,7 @@ T = TypeVar("T")
 class _Request:
     work: Callable[[Connection], object]
     deadline: float  # monotonic; after it the request fails with the error of the last try
+    keep_seconds: float  # how long the connection is kept for another request
     future: Future[Any] = field(default_factory=Future)
 
 
@@ -56,13 +57,17 @@ class Control:
     def __repr__(self) -> str:
         return f"<Control {len(self._requests)} requests>"
 
-    def submit(self, work: Callable[[Connection], T], timeout_seconds: float) -> Future[T]:
+    def submit(
+        self, work: Callable[[Connection], T], timeout_seconds: float, *, keep_seconds: float = 0.0
+    ) -> Future[T]:
         """Have ``work(connection)`` run on the control thread.
+
+        ``keep_seconds``: another request will come within that time, so keep the connection for it.
 
         A connection that is lost on the way is replaced and the work begun again until the time is over.
         The future's callbacks run on the control thread: they must be quick.
         """
-        request = _Request(work, time.monotonic() + timeout_seconds)
+        request = _Request(work, time.monotonic() + timeout_seconds, keep_seconds)
         with self._lock:
             if self._closed:
                 raise BusClosedError("the bus is closed")
@@ -124,11 +129,11 @@ class Control:
 
     def _serve_until_idle(self) -> Connection | None:
         """Return the connection, which is to be closed."""
-        idle_since = time.monotonic()
+        kept_until = time.monotonic() + IDLE_SECONDS
         while True:
             with self._lock:
                 request = self._requests.popleft() if self._requests else None
-                is_idle = time.monotonic() - idle_since > IDLE_SECONDS
+                is_idle = time.monotonic() > kept_until
                 if request is None and (self._closed or is_idle or self._connection is None):
                     self._is_running = False
                     connection, self._connection = self._connection, None  # the next thread opens its own
@@ -137,9 +142,9 @@ class Control:
                 self._in_hand = request
                 self._serve(request)
                 self._in_hand = None
-                idle_since = time.monotonic()
+                kept_until = max(kept_until, time.monotonic() + max(IDLE_SECONDS, request.keep_seconds))
             else:
-                self._idle(IDLE_SECONDS - (time.monotonic() - idle_since))
+                self._idle(kept_until - time.monotonic())
 
     def _serve(self, request: _Request) -> None:
         if self._lost_at_the_end is not None:

@@ -16,6 +16,7 @@ from tests.promise.amqp_world import AmqpWorld
 
 ROOT = Path(__file__).resolve().parents[2]
 PROCESS_SECONDS = 40.0
+BUSY_SECONDS = 0.5
 
 PREAMBLE = """
 import atexit, signal, sys, threading
@@ -96,6 +97,26 @@ def test_p8_a_program_that_forgets_close_is_warned_with_the_number() -> None:
     assert "7 events were not sent" in err
     assert "Traceback" not in err
     assert time.monotonic() - started < 5 + 10  # and what a busy machine takes to start a process
+
+
+HANGS_IN_A_HANDLER = CONSUMES_UNTIL_SIGNAL.replace("wait(0.5)", "wait()")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_p8_a_second_signal_ends_at_once(number: signal.Signals) -> None:
+    """Whoever presses Ctrl-C twice does not want to wait for a handler that hangs, nor for its thirty seconds."""
+    with _process(HANGS_IN_A_HANDLER) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(BUSY_SECONDS)
+        started = time.monotonic()
+        process.send_signal(number)
+        process.communicate(timeout=PROCESS_SECONDS)
+
+    assert process.returncode == -number
+    assert time.monotonic() - started < 5, "not after the time that close takes"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])

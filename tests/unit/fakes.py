@@ -89,13 +89,14 @@ class FakeDelivery(Delivery):
         content_type: str = "application/json",
         body_bytes: int | None = None,
         properties: Properties | Exception | None = None,
+        redelivered: bool = False,
     ) -> None:
         super().__init__(
             tag,
             body,
             routing_key=routing_key,
             exchange="bus.events",
-            redelivered=False,
+            redelivered=redelivered,
             content_type=content_type,
             body_bytes=len(body or b"") if body_bytes is None else body_bytes,
         )

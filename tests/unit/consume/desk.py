@@ -18,14 +18,20 @@ LOST = ConnectionLostError("cut by the test")
 class Desk:
     """A consumer on a fake connection; what it wants restored is written down."""
 
-    def __init__(self) -> None:
+    def __init__(self, audit_seconds: float = 1000.0) -> None:
+        self.audit_seconds = audit_seconds
         self.restored: list[Consumption] = []
         self.wakes = 0
-        self.consumer = Consumer(self._wake, self.restored.append)
+        self.inspected: list[tuple[Consumption, int]] = []
+        self.consumer = Consumer(self._wake, self.restored.append, self._inspect, audit_seconds=self.audit_seconds)
         self.connect()
 
     def _wake(self) -> None:
         self.wakes += 1
+
+    def _inspect(self, consumption: Consumption, session: int) -> bool:
+        self.inspected.append((consumption, session))
+        return True
 
     def connect(self) -> None:
         self.connection = FakeConnection()

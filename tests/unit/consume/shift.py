@@ -5,6 +5,7 @@ from typing import Any
 
 from bus_amqp.consume.dead_letter import DeadLetter
 from bus_amqp.consume.dispatcher import Dispatcher
+from bus_amqp.consume.handler_watch import HandlerWatch
 from bus_amqp.consume.handling import Handling
 from bus_amqp.consume.workers import AsyncWorkers, ThreadWorkers, Workers
 from bus_amqp.ioloop.service import AsyncLoop
@@ -22,12 +23,16 @@ class NotingSettler:
         self.asked_soon: list[int] = []  # how many were accepted when a worker said "soon"
         self.dead: list[tuple[int, int, DeadLetter]] = []
         self.given_back: list[tuple[int, Exception]] = []
+        self.handled_before: set[int] = set()  # tags
         self.faults: list[Exception] = []  # raised one by one, as a fault of the bus would be
 
-    def accept(self, session: int, tag: int) -> None:
+    def accept(self, session: int, delivery: Delivery) -> None:
         if self.faults:
             raise self.faults.pop()
-        self.accepted.append((session, tag))
+        self.accepted.append((session, delivery.tag))
+
+    def was_handled(self, delivery: Delivery) -> bool:
+        return delivery.tag in self.handled_before
 
     def settle_soon(self) -> None:
         self.asked_soon.append(len(self.accepted))
@@ -51,20 +56,25 @@ class Shift:
         self.dispatcher = Dispatcher(is_keyed=workers > 1)
         self.settler = NotingSettler()
         handling = Handling((EventTopic(event_type="VM.#"),), handler, "Unit.on_event")
+        self.watch = HandlerWatch(60.0)
         self.workers: Workers
         if async_loop is None:
-            self.workers = ThreadWorkers(self.subscription_id, workers, self.dispatcher, handling, self.settler)
+            self.workers = ThreadWorkers(
+                self.subscription_id, workers, self.dispatcher, handling, self.settler, self.watch
+            )
         else:
             self.workers = AsyncWorkers(
-                self.subscription_id, workers, self.dispatcher, handling, self.settler, async_loop
+                self.subscription_id, workers, self.dispatcher, handling, self.settler, async_loop, self.watch
             )
         self.workers.start()
 
-    def deliver(self, *resources: int, first_tag: int = 1, event_type: str = "VM.START") -> None:
+    def deliver(
+        self, *resources: int, first_tag: int = 1, event_type: str = "VM.START", redelivered: bool = False
+    ) -> None:
         deliveries = []
         for tag, resource in enumerate(resources, first_tag):
             message = encode(an_event(resource, event_type=event_type, description=str(tag)), max_event_bytes=10_000)
-            deliveries.append(FakeDelivery(tag, message.body, routing_key=message.routing_key))
+            deliveries.append(FakeDelivery(tag, message.body, routing_key=message.routing_key, redelivered=redelivered))
         self.dispatcher.submit(deliveries)
 
     def end(self) -> bool:

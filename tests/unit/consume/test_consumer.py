@@ -59,10 +59,10 @@ def test_settlements_of_one_turn_go_out_in_one_write(desk: Desk) -> None:
     """Speed: a hundred letters are one acknowledgement for each subscription."""
     billing, workflow = desk.attached("billing"), desk.attached("workflow")
 
-    billing.accept(0, 1)
-    workflow.accept(0, 1)
-    billing.accept(0, 2)
-    billing.accept(0, 3)
+    billing.accept(0, FakeDelivery(1))
+    workflow.accept(0, FakeDelivery(1))
+    billing.accept(0, FakeDelivery(2))
+    billing.accept(0, FakeDelivery(3))
     desk.consumer.prepare()
 
     assert channel_of(billing).accepted == [1, 2, 3]
@@ -78,8 +78,8 @@ def test_a_settlement_of_an_older_session_is_dropped(desk: Desk) -> None:
     desk.consumer.post(Attach(consumption))
     desk.consumer.prepare()
 
-    consumption.accept(old, 1)
-    consumption.accept(consumption.dispatcher.session, 2)
+    consumption.accept(old, FakeDelivery(1))
+    consumption.accept(consumption.dispatcher.session, FakeDelivery(2))
     desk.consumer.prepare()
 
     assert channel_of(consumption).accepted == [2]
@@ -113,8 +113,8 @@ def test_detaching_settles_closes_and_forgets(desk: Desk) -> None:
     consumption = desk.attached()
     channel = channel_of(consumption)
 
-    consumption.accept(0, 1)
-    consumption.accept(0, 2)
+    consumption.accept(0, FakeDelivery(1))
+    consumption.accept(0, FakeDelivery(2))
     desk.consumer.post(Detach(consumption))
     desk.consumer.prepare()
 
@@ -153,7 +153,7 @@ def test_it_is_finished_when_every_subscription_is_detached(desk: Desk) -> None:
 def test_what_was_handled_last_is_acknowledged_when_the_loop_leaves(desk: Desk) -> None:
     """P8: one handler hangs over the end of ``close``; what the others have done must not be done again."""
     consumption = desk.attached()
-    consumption.accept(0, 1)
+    consumption.accept(0, FakeDelivery(1))
 
     desk.consumer.leaving()
 

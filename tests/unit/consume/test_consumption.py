@@ -47,8 +47,8 @@ def desk() -> Desk:
 def test_what_a_worker_has_handled_waits_for_the_consumer_thread(desk: Desk) -> None:
     """A worker never touches the channel, which the consumer thread owns; a wake for each event would cost too much."""
     desk.consumption.began(desk.channel)
-    desk.consumption.accept(0, 1)
-    desk.consumption.accept(0, 2)
+    desk.consumption.accept(0, FakeDelivery(1))
+    desk.consumption.accept(0, FakeDelivery(2))
     assert (desk.channel.accepted, desk.wakes) == ([], [])
 
     desk.consumption.settle_soon()
@@ -101,7 +101,7 @@ def test_settlements_gather_and_go_out_together(desk: Desk) -> None:
     """One acknowledgement for many deliveries; each exactly once."""
     desk.consumption.began(desk.channel)
     for tag in (1, 2, 3):
-        desk.consumption.accept(0, tag)
+        desk.consumption.accept(0, FakeDelivery(tag))
     desk.consumption.dead_letter(0, FakeDelivery(4, None, body_bytes=5_000_000), LETTER)
 
     desk.consumption.settle()
@@ -114,7 +114,7 @@ def test_the_end_of_a_channel_ends_its_session_and_its_settlements(desk: Desk) -
     """Tags of a channel that is gone mean other messages, or nobody's, on the next one."""
     desk.consumption.began(desk.channel)
     desk.consumption.dispatcher.submit([FakeDelivery(1)])
-    desk.consumption.accept(0, 1)
+    desk.consumption.accept(0, FakeDelivery(1))
 
     desk.consumption.ended("connection lost")
     fresh = FakeConsumeChannel("bus.events.billing", 8)
@@ -128,7 +128,7 @@ def test_the_end_of_a_channel_ends_its_session_and_its_settlements(desk: Desk) -
 
 def test_settling_without_a_channel_does_nothing(desk: Desk) -> None:
     """The connection may be lost between a handler's end and its acknowledgement."""
-    desk.consumption.accept(0, 1)
+    desk.consumption.accept(0, FakeDelivery(1))
 
     desk.consumption.settle()
 

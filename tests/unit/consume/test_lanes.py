@@ -1,12 +1,14 @@
 """``bus_amqp.consume.lanes``: which delivery may be worked on now, against a plain model."""
 
+from uuid import uuid4
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from bus_amqp.consume.lanes import Lanes, lane_of
-from bus_amqp.wire.message import Delivery
+from bus_amqp.wire.message import Delivery, Properties
 from tests.unit.fakes import FakeDelivery
 
 # What orders each key, written out: two resources, none, and a key of another shape.
@@ -131,3 +133,25 @@ def test_a_lane_that_is_busy_stays_busy_in_a_new_session() -> None:
     assert lanes.take(5) == []
     lanes.done(old)
     assert lanes.take(5) == again[:1]
+
+
+def test_an_event_without_a_resource_waits_behind_its_own_handler_in_a_new_session() -> None:
+    """P2: redelivered while its handler still runs, another worker would call the subscriber beside it."""
+    lanes = Lanes(is_keyed=True)
+    key = "ActionEvent.LOGIN._._.ms"
+    first, other = (Properties(message_id=str(uuid4())) for _ in range(2))
+    lanes.add([FakeDelivery(1, routing_key=key, properties=first)])
+    old = lanes.take(1)
+
+    for _ in range(3):  # the broker's consumer timeout ends one session after the other
+        lanes.forget_waiting()
+        again = FakeDelivery(1, routing_key=key, properties=first, redelivered=True)
+        free = FakeDelivery(2, routing_key=key, properties=other, redelivered=True)
+        lanes.add([again, free])
+        assert lanes.take(5) == [free]
+        lanes.done([free])
+
+    lanes.done(old)
+    assert lanes.take(5) == [again]
+    lanes.done([again])
+    assert (len(lanes._behind), len(lanes._outliving)) == (0, 0)

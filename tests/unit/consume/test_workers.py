@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bus_amqp.consume.dispatcher import Dispatcher
+from bus_amqp.consume.handler_watch import HandlerWatch
 from bus_amqp.consume.handling import Handling, current_subscription
 from bus_amqp.consume.workers import AsyncWorkers, ThreadWorkers, Workers
 from bus_amqp.event import Event
@@ -252,8 +253,43 @@ def test_joining_workers_that_never_started_returns() -> None:
     dispatcher = Dispatcher(is_keyed=True)
     handling = Handling((EventTopic(),), lambda event: None, "unit")
     both: list[Workers] = [
-        ThreadWorkers(a_subscription_id(), 2, dispatcher, handling, NotingSettler()),
-        AsyncWorkers(a_subscription_id(), 2, dispatcher, handling, NotingSettler(), AsyncLoop()),
+        ThreadWorkers(a_subscription_id(), 2, dispatcher, handling, NotingSettler(), HandlerWatch()),
+        AsyncWorkers(a_subscription_id(), 2, dispatcher, handling, NotingSettler(), AsyncLoop(), HandlerWatch()),
     ]
 
     assert [workers.join(time.monotonic() + WAIT_SECONDS) for workers in both] == [True, True]
+
+
+def test_a_redelivered_event_that_has_been_handled_is_only_acknowledged(start: Start) -> None:
+    """P2: its acknowledgement died with its session; the subscriber has done its work."""
+    seen: list[str] = []
+    shift = start(lambda event: seen.append(event.description))
+    shift.settler.handled_before = {1, 2, 3}
+
+    shift.deliver(0, 1)  # not redelivered: a tag means nothing
+    wait_until(lambda: shift.settler.tags == [1, 2])
+    shift.deliver(0, 1, first_tag=3, redelivered=True)
+    wait_until(lambda: shift.settler.tags == [1, 2, 3, 4])
+
+    assert seen == ["1", "2", "4"]
+    assert sum(counts.spared for counts in shift.workers.counts) == 1
+    assert sum(counts.handled for counts in shift.workers.counts) == 3
+
+
+def test_the_watch_sees_which_event_a_worker_has_in_hand(start: Start) -> None:
+    """P4: a slow handler is told with its event, and an idle worker is never slow."""
+    go_on = threading.Event()
+
+    def handle(event: Event) -> None:
+        while not go_on.wait(0.001):
+            pass
+
+    shift = start(handle, 2)
+    assert [shift.watch.look(now) for now in (0.0, 100.0)] == [[], []]
+    shift.deliver(0)
+    wait_until(lambda: any(slot.event for slot in shift.watch._slots))
+    [slow] = [event for now in (200.0, 300.0) for event in shift.watch.look(now)]
+    assert slow.description == "1"
+    go_on.set()
+    wait_until(lambda: shift.settler.tags == [1])
+    wait_until(lambda: all(slot.event is None for slot in shift.watch._slots))

@@ -2,12 +2,13 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from bus_amqp.backoff import Backoff
 from bus_amqp.errors import ConnectionLostError
+from bus_amqp.ioloop import control as control_module
 from bus_amqp.ioloop.control import Control
 from bus_amqp.transport.base import Connection
 from bus_amqp.transport.signals import Signal
@@ -97,3 +98,24 @@ def test_closing_without_a_broker_tries_once_and_not_for_each_request() -> None:
     assert closing.result() is True
     assert all(future.exception(0) is LOST for future in waiting)
     assert len(connector.roles) == 1
+
+
+def test_a_connection_is_kept_for_a_request_that_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Audits come each half-minute: one connection for each of them and each process would be a storm of connects."""
+    monkeypatch.setattr(control_module, "IDLE_SECONDS", 0.02)
+    connector = FakeConnector()
+    connector.on_connect = lambda connection: setattr(connection, "turn", _short_turn(connection))
+    control = a_control(connector)
+    control.submit(lambda connection: None, WAIT_SECONDS, keep_seconds=WAIT_SECONDS).result(WAIT_SECONDS)
+    control.run(lambda connection: None, WAIT_SECONDS)  # announces nothing, and revokes nothing
+    turns = connector.connections[0].turns
+
+    wait_until(lambda: connector.connections[0].turns > turns + 10, "more idle turns than IDLE_SECONDS has room for")
+
+    assert is_running()
+    assert control.close(WAIT_SECONDS)
+    assert len(connector.connections) == 1
+
+
+def _short_turn(connection: FakeConnection) -> Callable[[float], Sequence[Signal]]:
+    return lambda timeout_seconds: FakeConnection.turn(connection, min(0.01, timeout_seconds))

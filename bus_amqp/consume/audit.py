@@ -1,0 +1,99 @@
+"""Compare what a subscription should see with what is on its queue, and decide.  Pure: no thread, no clock, no I/O.
+
+A *ghost consumer* is one whose process believes that it consumes while the broker delivers nothing to it.  The
+consumer thread asks every ``audit_seconds``; the control connection looks.  Rules: one look proves nothing (the
+answer may be older than a delivery that is on its way), so a suspicion is looked at again; a healthy
+subscription is never disturbed, because a new session has the broker deliver again what is in hand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum, auto
+
+from bus_amqp.transport.base import QueueState
+
+SECOND_LOOK_SECONDS = (
+    1.0  # after "no consumer at all": a stale answer of a broker that is changing leaders is over by then
+)
+LOOKS = 2  # in a row, without a delivery between them
+MOST_LOOKS = 16  # a new session that changed nothing is not tried every minute for ever
+
+
+class Finding(Enum):
+    """What a look has shown."""
+
+    WELL = auto()
+    SUSPICIOUS = auto()  # look again soon
+    GONE = auto()  # there is no such queue
+    UNKNOWN = auto()  # the queue has no consumer at all, though we consume
+    SILENT = auto()  # messages wait, we have room, nobody else explains it, and nothing comes
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the consumer thread knows of the session at the moment of judging.
+
+    ``delivered`` counts up over all sessions; ``unsettled`` is what of this session the broker still counts as ours.
+    """
+
+    delivered: int
+    unsettled: int
+    prefetch: int
+
+
+class Audit:
+    """The looks at one queue.  Written by the consumer thread; the health fields are read by any."""
+
+    def __init__(self, *, is_single_active: bool = False, backlog_warning: int = 100_000) -> None:
+        self._is_single_active = is_single_active
+        self._backlog_warning = backlog_warning
+        self.backlog: int | None = None  # messages ready at the last look
+        self.looked_at: datetime | None = None  # when the last look succeeded
+        self.error = ""  # why the last one did not
+        self._unknown_looks = 0
+        self._silent_looks = 0
+        self._delivered = -1  # at the last look
+        self._patience = LOOKS
+
+    def __repr__(self) -> str:
+        return f"<Audit {self.backlog} ready, {self._silent_looks} silent and {self._unknown_looks} unknown looks>"
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether more messages wait than ``backlog_warning``."""
+        return self.backlog is not None and self.backlog > self._backlog_warning
+
+    def failed(self, error: Exception) -> None:
+        """Note a look that could not be had.  It says nothing about the queue."""
+        self.error = str(error)
+
+    def began(self) -> None:
+        """Note a new session: what was suspected of the last one is over."""
+        self._unknown_looks = self._silent_looks = 0
+
+    def judge(self, state: QueueState | None, now: Situation) -> Finding:
+        """Return what this look, after those before it, means."""
+        self.error = ""
+        self.looked_at = datetime.now(UTC)
+        if state is None:
+            self.backlog = None
+            return Finding.GONE
+        self.backlog = state.ready
+        if now.delivered != self._delivered:  # whatever the broker says of itself: it delivers to us
+            self._delivered, self._patience = now.delivered, LOOKS
+            self.began()
+        self._unknown_looks = 0 if state.consumers else self._unknown_looks + 1
+        self._silent_looks = self._silent_looks + 1 if self._is_starving(state, now) else 0
+        if max(self._unknown_looks, self._silent_looks) < self._patience:
+            return Finding.SUSPICIOUS if self._unknown_looks else Finding.WELL
+        finding = Finding.SILENT if state.consumers else Finding.UNKNOWN
+        self._patience = min(MOST_LOOKS, 2 * self._patience)
+        return finding
+
+    def _is_starving(self, state: QueueState, now: Situation) -> bool:
+        if not state.ready or 2 * now.unsettled > now.prefetch:
+            return False
+        # Of a single active consumer the others are silent rightly; alone, we are the active one.
+        return not self._is_single_active or state.consumers == 1
