@@ -63,7 +63,7 @@ class ConfirmDeadline:
         return self._seconds * 2.0**self._resends - self._waited
 
     def restart(self, *, is_resend: bool) -> None:
-        """Begin anew for what is sent again; ``is_resend``: because the time was over, so allow twice as much."""
+        """Begin anew: after an alarm, or for what is sent again (``is_resend``: because the time was over)."""
         self._waited_before += self._waited
         self._waited = 0.0
         self._is_standing = True

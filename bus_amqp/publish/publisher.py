@@ -194,6 +194,7 @@ class Publisher:
                     self._is_blocked = True
                 case Unblocked():
                     self._is_blocked = False
+                    self._deadline.restart(is_resend=False)  # what piled up meanwhile takes its time
                 case _ if signal.channel is not channel:
                     pass  # of a channel that was given up: its numbers mean other messages now
                 case Confirmed():

@@ -80,6 +80,24 @@ def test_the_deadline_stands_still_under_an_alarm_and_while_the_socket_is_full()
     assert desk.channel is not channel
 
 
+def test_after_an_alarm_the_whole_time_is_given_again() -> None:
+    """A thousand publishers come back at once: seen with 1 s left, all that was under way was sent twice."""
+    desk = Desk()
+    desk.put(1)
+    desk.publisher.prepare()
+    channel = desk.channel
+    desk.now += CONFIRM_SECONDS - 1
+    desk.publisher.handle([Blocked("disk")])
+    desk.publisher.prepare()
+
+    desk.publisher.handle([Unblocked()])
+    desk.publisher.prepare()
+    desk.now += CONFIRM_SECONDS - 1
+    desk.publisher.prepare()
+
+    assert desk.channel is channel
+
+
 def test_what_is_unconfirmed_for_long_is_told() -> None:
     """A quorum queue without a majority withholds confirms: the operator must hear that it is not the bus."""
     desk = Desk()
