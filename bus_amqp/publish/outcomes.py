@@ -84,7 +84,8 @@ class Outcomes:
 
     def refuse(self, entry: Entry, error: EventBusException, settled_through: int) -> None:
         """Settle one to which the broker said no, and would again."""
-        self._refusals = (self._refusals[0] + 1, self._clock(), str(error))
+        if not entry.is_copy:  # a copy is made again by its subscription, which says in its own health what is wrong
+            self._refusals = (self._refusals[0] + 1, self._clock(), str(error))
         self.fail(entry, error, settled_through)
 
     def count_failed(self, entries: Sequence[Entry]) -> None:
