@@ -133,8 +133,10 @@ def test_nothing_is_lost_when_the_broker_is_killed_in_the_middle(
     assert broker.killed == 1
 
 
-def test_a_broker_that_does_not_answer_is_told_before_anything_starts() -> None:
+def test_a_broker_that_does_not_answer_is_told_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Five processes that each fail for the same reason would say it five times."""
+    monkeypatch.setenv("BUS_AMQP_CONNECTION__CONNECT_TIMEOUT_SECONDS", "0.3")
+
     ended = bus_amqp("demo", "--events", "10", url="amqp://guest:guest@127.0.0.1:1/")
 
     assert ended.returncode == 1

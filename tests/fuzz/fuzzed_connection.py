@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from typing import NoReturn
 
 from amqp.method_framing import frame_writer
 
@@ -14,6 +15,7 @@ from bus_amqp.sections import ConnectionSettings
 from bus_amqp.transport.amqp.address import Address
 from bus_amqp.transport.amqp.connection import AmqpConnection
 from bus_amqp.transport.amqp.consume_channel import BulkConsumeChannel
+from bus_amqp.transport.amqp.dialing import Dialer
 from bus_amqp.transport.amqp.driver import DriverChannel, DriverConnection, DriverTransport, forgiving_frame_handler
 from bus_amqp.transport.amqp.encoding import PublishEncoder
 from bus_amqp.transport.amqp.frames import FrameParser
@@ -30,6 +32,10 @@ FRAME_MAX = 4096
 MAX_BODY_BYTES = 3 * FRAME_MAX
 
 
+def _nobody(*_: object) -> NoReturn:
+    raise AssertionError("the connection is open: nothing is looked up")
+
+
 class FuzzedConnection:
     """An open connection with a publish channel and a consume channel.  As a context manager it is freed at the end."""
 
@@ -42,10 +48,12 @@ class FuzzedConnection:
         self._link = link = Link(self.parser)
         link.attach(SocketStream(ours))
         self._inbox = inbox = Inbox()
+        dialer = Dialer(link, _nobody)
         driver = DriverConnection(
-            link=link, inbox=inbox, userid="guest", password="guest", login_method="PLAIN", frame_max=FRAME_MAX
-        )
-        driver._transport = DriverTransport("127.0.0.1", link, False, {})
+            link=link, inbox=inbox, dialer=dialer, userid="guest", password="guest", login_method="PLAIN",
+            frame_max=FRAME_MAX,
+        )  # fmt: skip
+        driver._transport = DriverTransport("127.0.0.1", link, dialer, False, {})
         driver._transport.connected = True
         driver._frame_writer = frame_writer(driver, driver._transport)
         driver._on_inbound_frame = forgiving_frame_handler(driver, driver.on_inbound_method)

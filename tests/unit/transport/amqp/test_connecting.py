@@ -14,12 +14,14 @@ from amqp import spec
 
 from bus_amqp.errors import AccessRefusedError, BrokerRefusedError, ConnectionLostError, TransportError
 from bus_amqp.sections import ConnectionSettings
+from bus_amqp.transport.amqp import connection as connection_module
 from bus_amqp.transport.amqp.connection import AmqpConnection
 from bus_amqp.transport.amqp.connector import AmqpConnector
 from bus_amqp.transport.signals import Blocked, Unblocked
 from tests.unit.transport.amqp.fake_broker import FakeBroker, Peer
 
 PASSWORD = "s3cret"
+QUICK_HEARTBEAT_SECONDS = 0.2
 
 
 def a_connector(url: str, *, timeout_seconds: float = 3.0, heartbeat_seconds: int = 10) -> AmqpConnector:
@@ -33,6 +35,13 @@ def failure_of(connector: AmqpConnector) -> TransportError:
     error = caught.value
     assert PASSWORD not in "".join(traceback.format_exception(error)), "a password in a log is a password lost"
     return error
+
+
+def quickened(connection: AmqpConnection) -> AmqpConnection:
+    """Let time pass faster once the heartbeat is negotiated: AMQP counts whole seconds, and tests need not wait so."""
+    assert connection._link.heartbeat_seconds == 1
+    connection._link.heartbeat_seconds = QUICK_HEARTBEAT_SECONDS
+    return connection
 
 
 def open_descriptors() -> int:
@@ -204,14 +213,14 @@ class TestOpen:
     def test_a_silent_broker_is_dead_after_two_heartbeats(self):
         """A half-open connection must not look open; the turn may be longer than the heartbeat."""
         with FakeBroker(lambda peer: (peer.let_in(heartbeat_seconds=1), peer.hear_end())) as broker:
-            connection = connected(broker)
+            connection = quickened(connected(broker))
             started = time.monotonic()
             with pytest.raises(ConnectionLostError, match="silent"):
                 connection.turn(30)
             took_seconds = time.monotonic() - started
             connection.close()
 
-        assert 1.5 < took_seconds < 4
+        assert 1.5 * QUICK_HEARTBEAT_SECONDS < took_seconds < 4
 
     def test_heartbeats_go_out_while_the_owner_waits(self):
         """A turn without end must not cost the connection."""
@@ -226,7 +235,7 @@ class TestOpen:
             peer.hear_end()
 
         with FakeBroker(script) as broker:
-            connection = connected(broker)
+            connection = quickened(connected(broker))
             assert connection.turn(30) == [Blocked("seen")]
             connection.close()
 
@@ -261,15 +270,17 @@ class TestOpen:
 
         assert took_seconds < 1.5
 
-    def test_closing_does_not_wait_for_a_broker_that_does_not_answer(self):
-        """P8: close is bounded; the goodbye has a second."""
+    def test_closing_does_not_wait_for_a_broker_that_does_not_answer(self, monkeypatch):
+        """P8: close is bounded; the goodbye has a second (here less)."""
+        assert connection_module.GOODBYE_SECONDS == 1.0
+        monkeypatch.setattr(connection_module, "GOODBYE_SECONDS", 0.2)
         with FakeBroker(lambda peer: (peer.let_in(), peer.hear_end())) as broker:
             connection = connected(broker)
             started = time.monotonic()
             connection.close()
             took_seconds = time.monotonic() - started
 
-        assert took_seconds < 2.5
+        assert 0.2 <= took_seconds < 2.5
 
     def test_no_text_holds_the_password(self):
         """P9, for what is logged about a connection."""
