@@ -70,7 +70,7 @@ class Publisher:
         self._missing_since: float | None = None  # when the broker first said that there is no such exchange
         self._is_blocked = False
         self._rejected: list[Entry] = []  # to be sent again once the window is empty, so that order holds
-        self._highest_taken = 0
+        self._highest_taken = outbox.lowest_number
 
     def __repr__(self) -> str:
         return f"<Publisher {len(self._confirms)} unconfirmed of {self._outbox!r}>"
@@ -107,6 +107,14 @@ class Publisher:
 
     def prepare(self) -> float:
         """Send what may be sent now."""
+        return min(self._go_on(), self._tend())
+
+    def _tend(self) -> float:
+        for entry, error in self._outbox.overdue():
+            self._outcomes.fail(entry, error, self._settled_through(entry))
+        return self._outbox.tend()
+
+    def _go_on(self) -> float:
         if self._connection is None or self._is_blocked:
             self._deadline.look(self._confirms.oldest_open, is_standing=True)
             return IDLE_SECONDS
@@ -146,9 +154,8 @@ class Publisher:
         """Send everything unconfirmed again, on another channel: a late confirm must not be credited to a resend."""
         logger.warning(
             "%d messages are unconfirmed, the oldest for %.0f s: they are sent again; is a queue without a majority?",
-            len(self._confirms),
-            self._deadline.waited_seconds,
-        )
+            len(self._confirms), self._deadline.waited_seconds,
+        )  # fmt: skip
         self._channel = None
         self._deadline.restart(is_resend=True)
         self._take_back()
@@ -262,7 +269,8 @@ class Publisher:
         """Nothing: what is not confirmed is reported, and sending more of it now would only make that untrue."""
 
     def offline(self) -> None:
-        """Nothing can be sent; the outbox keeps it."""
+        """Nothing can be sent; the outbox keeps it, and has its chores."""
+        self._tend()
 
     def lost(self) -> None:
         """Put everything unconfirmed back into the outbox, in order."""
