@@ -150,7 +150,7 @@ class Adoption:
         if copy is not None:
             self._unsettled[copy] = self._unsettled[journal]
         del self._unsettled[journal]
-        for page in self._pages:
+        for page in (*self._pages, *self._settled):
             if page.journal is journal:
                 page.journal = copy
 
