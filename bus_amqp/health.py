@@ -49,7 +49,8 @@ class OutboxHealth:
 
     ``adopted_files``: left by processes that have ended, and waiting or being sent (a living process's may be among
     those that wait).  ``aside_files``: events that were not sent, with the reason; `bus-amqp forward --again` sends
-    them.  ``damaged_files``: could not be read to their end; for the operator to look at and remove.  ``fault``: what
+    them.  ``damaged_files``: could not be read to their end; for the operator to look at and remove.  ``moved_aside``:
+    events, by this process.  ``fault``: what
     went wrong last with the disk, if it still does.
     """
 
@@ -57,6 +58,7 @@ class OutboxHealth:
     adopted_files: int = 0
     aside_files: int = 0
     damaged_files: int = 0
+    moved_aside: int = 0
     fault: str = ""
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bus_amqp.engine.connect import connect
-from bus_amqp.errors import InvalidArgumentError, UndeliveredError
+from bus_amqp.errors import InvalidArgumentError, SettingsError, UndeliveredError
 from bus_amqp.health import OutboxHealth
 from bus_amqp.publish.aside import send_aside_again
 from bus_amqp.publish.outbox_directory import OutboxDirectory
@@ -41,6 +41,8 @@ def forward(
     """
     if not directory.is_dir():
         raise InvalidArgumentError(f"{directory} is no directory: name the outbox_directory, or what follows spool:")
+    if (settings.url or "").startswith("spool:"):
+        raise SettingsError("forward needs the url of a broker, and spool: is none")
     renewed = send_aside_again(OutboxDirectory(directory, settings.exchange)) if is_again else 0
     publisher = settings.publisher.model_copy(
         update={"outbox_directory": directory, "outbox_rescan_seconds": RESCAN_SECONDS}

@@ -68,6 +68,7 @@ class DiskOutbox(StoredOutbox):
             adopted_files=self._adoption.files,
             aside_files=len(self._directory.files(ASIDE_SUFFIX)),
             damaged_files=len(self._directory.files(DAMAGED_SUFFIX)),
+            moved_aside=self._aside.moved,
             fault=self._fault,
         )
 

@@ -147,12 +147,6 @@ class OutboxDirectory:
             path, path.with_suffix(DAMAGED_SUFFIX).name, recovered, why,
         )  # fmt: skip
 
-    def forget_locks(self) -> None:
-        """Remove the locks of files that are gone: their processes ended in between."""
-        for path in self.files(LOCK_SUFFIX):
-            if not path.with_suffix(SUFFIX).exists() and (lock := FileLock.take(path)) is not None:
-                lock.release(remove=not path.with_suffix(SUFFIX).exists())
-
 
 def _sequence(path: Path) -> int:
     number = path.name.partition("-")[0]

@@ -250,7 +250,7 @@ def test_what_is_refused_for_good_goes_aside_only_if_nobody_was_told(make: Make,
     outbox.tend()
 
     assert outbox.health().aside_files == 1
-    assert outbox._aside.moved == 1
+    assert outbox.health().moved_aside == 1
 
 
 def test_closing_leaves_adopted_events_to_the_next_without_calling_them_refused(make: Make, tmp_path: Path) -> None:
