@@ -26,6 +26,7 @@ FIRST_ADOPTED = -(2**62)  # adopted entries count up from here: before all of ou
 TIDY_SECONDS = 0.25  # how long settled events may stay on disk, to be sent again after a crash
 TIDY_EVENTS = 512  # or how many, if they come faster
 AGE_LOOK_SECONDS = 1.0
+GATHER_EVENTS, GATHER_SECONDS = 128, 0.002  # a batch worth a write of its own, and how long it may take to come
 
 
 class DiskOutbox(StoredOutbox):
@@ -39,12 +40,14 @@ class DiskOutbox(StoredOutbox):
         *,
         max_age_seconds: float | None = None,
         rescan_seconds: float = 30.0,
+        gather_seconds: float = GATHER_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(max_events, max_bytes, OwnJournal(directory, clock=clock))
         self._directory = directory
         self._max_age_seconds = max_age_seconds
         self._rescan_seconds = rescan_seconds
+        self._gather_seconds = gather_seconds
         self._clock = clock
         self._ages: deque[tuple[int, float]] = deque()  # last number of a commit and its time; guarded by _lock
         self._aside = Aside(directory, clock)
@@ -55,6 +58,7 @@ class DiskOutbox(StoredOutbox):
         self._last_adopted = FIRST_ADOPTED  # publisher thread only, as all that follows
         self._expired_number = 0  # own entries up to it are too old
         self._settled_number = FIRST_ADOPTED  # no entry up to it is open
+        self._gathering_since = 0.0  # monotonic; 0: not gathering
         self._tidied_at = self._looked_at = time.monotonic()
         self._fault = ""  # the last one that was logged: one line for each, not for each try
 
@@ -87,7 +91,24 @@ class DiskOutbox(StoredOutbox):
             entries = self._take_early(max_events)
             if entries or self._is_catching_up:
                 return entries
-        return super().take(max_events)
+        return [] if self._is_gathering() else super().take(max_events)
+
+    def _is_gathering(self) -> bool:
+        """Return whether to let a few more events come before the next are sent.
+
+        A commit lets go of the interpreter's lock each time, so the publisher would get events one by one, and a write
+        for each.  Only while others are on their way, so that one event by itself never waits.
+        """
+        waiting = len(self._waiting)
+        if waiting == 0 or waiting >= GATHER_EVENTS or self._events <= waiting or self._closed:
+            self._gathering_since = 0.0
+            return False
+        now = time.monotonic()
+        self._gathering_since = self._gathering_since or now
+        if now - self._gathering_since < self._gather_seconds:
+            return True
+        self._gathering_since = 0.0
+        return False
 
     def _take_early(self, max_events: int) -> list[Entry]:
         while not self._early:
@@ -183,6 +204,8 @@ class DiskOutbox(StoredOutbox):
         if self._adopt_late(now):
             return 0.0
         waits = [TIDY_SECONDS] if is_more else [self._rescan_seconds]
+        if now - self._gathering_since < 2 * self._gather_seconds:  # else nobody takes: a blocked broker
+            waits.append(self._gather_seconds)
         if self._max_age_seconds is not None:
             waits.append(AGE_LOOK_SECONDS)
         return min(waits)

@@ -11,7 +11,7 @@ import pytest
 
 from bus_amqp.errors import BusClosedError, NotFoundOnBrokerError, OutboxFullError, OutboxStorageError
 from bus_amqp.publish.adoption import PAGE_EVENTS
-from bus_amqp.publish.disk_outbox import DiskOutbox
+from bus_amqp.publish.disk_outbox import GATHER_EVENTS, DiskOutbox
 from bus_amqp.publish.journal import Journal
 from bus_amqp.publish.outbox import OVERHEAD_BYTES, Entry
 from bus_amqp.publish.outbox_directory import OutboxDirectory
@@ -41,6 +41,7 @@ def make(tmp_path: Path, clock: Clock):  # type: ignore[no-untyped-def]
 
     def make_one(max_events: int = 10_000, max_bytes: int = 10**9, **options: float) -> DiskOutbox:
         directory = OutboxDirectory(tmp_path, "bus.events", clock=clock)
+        options.setdefault("gather_seconds", 0.0)
         made.append(DiskOutbox(max_events, max_bytes, directory, clock=clock, **options))
         return made[-1]
 
@@ -293,6 +294,22 @@ def test_the_bound_in_bytes_holds_on_disk(make: Make) -> None:
 
     with pytest.raises(OutboxFullError):
         put(outbox, 4)
+
+
+def test_events_that_come_one_by_one_are_sent_together_while_others_are_on_their_way(make: Make) -> None:
+    """A commit hands the interpreter to the publisher each time: a write to the socket for each event costs the rate."""
+    outbox = make(gather_seconds=0.05)
+    put(outbox, 1)
+    first = outbox.take(10)
+    assert words(first) == [1], "nothing is on its way: it does not wait"
+
+    put(outbox, 2, 3)
+    assert outbox.take(10) == []
+    assert outbox.tend() <= 0.05
+    wait_until(lambda: (taken := outbox.take(10)) and words(taken) == [2, 3], "the rest, in a moment")
+
+    put(outbox, *range(4, 4 + GATHER_EVENTS))
+    assert len(outbox.take(1000)) == GATHER_EVENTS, "a whole batch does not wait"
 
 
 @pytest.mark.parametrize("place", [0.3, 0.6, 0.9])
