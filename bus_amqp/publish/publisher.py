@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 
 from bus_amqp.errors import (
     AccessRefusedError,
@@ -38,6 +39,7 @@ IDLE_SECONDS = 3600.0  # nothing to do until woken; the connection sees to its h
 REJECTED_PAUSE_SECONDS = 0.2  # a broker that rejects needs a moment (a full or leaderless queue)
 UNSENT_LOOK_SECONDS = 1.0  # a socket that takes bytes again ends no turn, and the confirm deadline must go on
 SLOW_SECONDS = 5.0  # without an answer for so long: worth telling
+_number = attrgetter("number")
 
 
 class Publisher:
@@ -295,7 +297,3 @@ class Publisher:
             entry.receipt.settle(error)
         self._outcomes.count_failed(entries)
         return len(entries)  # their places stay taken: a flush that waits is to end with this number, not with none
-
-
-def _number(entry: Entry) -> int:
-    return entry.number
