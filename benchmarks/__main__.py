@@ -17,6 +17,7 @@ from rich.console import Console
 from benchmarks.alone import measure_call, measure_memory, measure_start_up
 from benchmarks.c_client import build
 from benchmarks.chart import write_chart
+from benchmarks.disk import measure_disk
 from benchmarks.latency import measure_latency
 from benchmarks.plan import BUS, PARTS, PEERS, PY_AMQP, Plan, quick
 from benchmarks.report import print_report
@@ -51,7 +52,7 @@ def main(
 ) -> None:
     """Measure bus_amqp and its peers; print tables, write JSON and a picture.
 
-    Parts: publish, deliver, latency, call, memory, import.
+    Parts: publish, deliver, latency, call, disk, memory, import.
     """
     plan = replace(
         Plan(), parts=_chosen(only, PARTS), peers=_chosen(peers, PEERS), rounds=rounds,
@@ -111,6 +112,10 @@ def _parts(
         _say("publish() without a broker")
         results.call = measure_call(plan)
 
+    def disk() -> None:
+        _say("the disk outbox beside the memory outbox")
+        results.disk = measure_disk(plan, url, scene, _say)
+
     def memory() -> None:
         _say(f"memory over {plan.memory_events[1]:,} events")
         results.memory = measure_memory(plan, url)
@@ -121,7 +126,7 @@ def _parts(
 
     measures = {
         "publish": throughput, "deliver": throughput, "latency": latency,
-        "call": call, "memory": memory, "import": start_up,
+        "call": call, "disk": disk, "memory": memory, "import": start_up,
     }  # fmt: skip
     wanted = {measures[part]: part for part in reversed(plan.parts)}  # publish and deliver are one
     return ((part, measure) for measure, part in reversed(wanted.items()))

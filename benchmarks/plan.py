@@ -10,7 +10,7 @@ BUS = "bus"
 PY_AMQP = "py_amqp"
 FASTSTREAM = "faststream"
 QUEUE_TYPES = ("classic", "quorum")
-PARTS = ("publish", "deliver", "latency", "call", "memory", "import")
+PARTS = ("publish", "deliver", "latency", "call", "disk", "memory", "import")
 
 # Neighbours in this order are the pairs whose ratio is asked for; every other round goes backwards.
 PEERS = (C_CLIENT, BUS, PY_AMQP, FASTSTREAM, "pika", "aio_pika", "kombu")

@@ -100,6 +100,17 @@ def alone_targets(call: dict[str, float], memory: dict[str, float], start_up: di
     ]
 
 
+def disk_targets(disk: dict[str, float]) -> list[Target]:
+    """Return the figures of the disk outbox; those of the call have no limit."""
+    spread = (disk["least_ratio"], disk["most_ratio"]) if disk else None
+    no_limit = float("inf")
+    return [
+        Target("disk outbox: rate / memory outbox", 0.5, True, disk.get("ratio"), spread),
+        Target("publish(), disk outbox: p50", no_limit, False, disk.get("call_p50_us"), unit="us"),
+        Target("publish(), disk outbox: p99.9", no_limit, False, disk.get("call_p999_us"), unit="us"),
+    ]
+
+
 def _ratios(ours: dict[int, float], theirs: dict[int, float]) -> list[float]:
     return [ours[number] / theirs[number] for number in sorted(ours.keys() & theirs.keys())]
 

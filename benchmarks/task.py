@@ -30,6 +30,7 @@ class Task:
     in_flight: int = 1_000
     rate: float = 0.0  # events per second, where a latency is measured; 0: as fast as it goes
     messages: str = ""  # the file of prepared messages
+    has_disk_outbox: bool = False  # only the bus has one
 
     def to_json(self) -> str:
         """Return what the child reads from its command line."""

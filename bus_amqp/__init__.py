@@ -10,12 +10,15 @@ from bus_amqp.errors import (
     ConnectionLostError,
     DeadlineExceededError,
     EventBusException,
+    EventExpiredError,
     EventTooLargeError,
     ForkedProcessError,
     GroupConflictError,
     InvalidArgumentError,
     NotFoundOnBrokerError,
+    OutboxDamagedError,
     OutboxFullError,
+    OutboxStorageError,
     RoutingKeyTooLongError,
     SettingsError,
     TopologyMismatchError,
@@ -26,7 +29,16 @@ from bus_amqp.errors import (
     UnroutableError,
 )
 from bus_amqp.event import Event, EventCategory
-from bus_amqp.health import BusState, Gap, Health, PublisherHealth, Stats, SubscriptionHealth, SubscriptionStats
+from bus_amqp.health import (
+    BusState,
+    Gap,
+    Health,
+    OutboxHealth,
+    PublisherHealth,
+    Stats,
+    SubscriptionHealth,
+    SubscriptionStats,
+)
 from bus_amqp.receipt import Receipt, ReceiptState
 from bus_amqp.retry import Discard
 from bus_amqp.settings import Settings, load_settings
@@ -48,6 +60,7 @@ __all__ = [
     "EventBus",
     "EventBusException",
     "EventCategory",
+    "EventExpiredError",
     "EventSubscriber",
     "EventTooLargeError",
     "EventTopic",
@@ -57,7 +70,10 @@ __all__ = [
     "Health",
     "InvalidArgumentError",
     "NotFoundOnBrokerError",
+    "OutboxDamagedError",
     "OutboxFullError",
+    "OutboxHealth",
+    "OutboxStorageError",
     "PublisherHealth",
     "Receipt",
     "ReceiptState",

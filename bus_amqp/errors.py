@@ -50,6 +50,25 @@ class OutboxFullError(EventBusException):
     is_transient = True
 
 
+class OutboxStorageError(EventBusException):
+    """The disk outbox could not write or read its file: the disk is full, most likely.
+
+    What ``publish`` raises it for was not accepted; what was accepted before stays.  Works again when there is room.
+    """
+
+    is_transient = True
+
+
+class OutboxDamagedError(OutboxStorageError):
+    """A file of an outbox directory is no whole outbox of ours.  It is set aside; the operator's move."""
+
+    is_transient = False
+
+
+class EventExpiredError(EventBusException):
+    """An event waited longer than ``outbox_max_age_seconds``; it was moved aside, from where it can be sent again."""
+
+
 class UndeliveredError(EventBusException):
     """``flush`` or ``close`` ran out of time; ``count`` accepted events are not confirmed by the broker."""
 

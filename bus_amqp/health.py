@@ -44,16 +44,38 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class OutboxHealth:
+    """The directory of a disk outbox.
+
+    ``adopted_files``: left by processes that have ended, and waiting or being sent (a living process's may be among
+    those that wait).  ``aside_files``: events that were not sent, with the reason; `bus-amqp forward --again` sends
+    them.  ``damaged_files``: could not be read to their end; for the operator to look at and remove.  ``moved_aside``:
+    events, by this process.  ``fault``: what
+    went wrong last with the disk, if it still does.
+    """
+
+    directory: str
+    adopted_files: int = 0
+    aside_files: int = 0
+    damaged_files: int = 0
+    moved_aside: int = 0
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PublisherHealth:
     """``waiting``: accepted events without a confirm; ``reason``: why it is not open, or does not get on (or empty).
 
     Open and not getting on: confirms that do not come, and events that the broker refused in the last minute.
+
+    ``outbox``: its directory, if it is on disk.
     """
 
     state: BusState
     waiting: int
     waiting_bytes: int
     reason: str = ""
+    outbox: OutboxHealth | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,18 @@ class PublisherSettings(Section):
 
     outbox_events: int = Field(default=100_000, ge=1, description="How many accepted events may wait for a confirm.")
     outbox_bytes: int = Field(default=256 * 1024 * 1024, ge=1024, description="The same, by size.")
+    outbox_directory: Path | None = Field(
+        default=None, description="Where accepted events are on disk too, and survive their process; None: in memory."
+    )
+    outbox_synchronous: Literal["normal", "full"] = Field(
+        default="normal", description="normal: survives the process; full: a power cut too, at a disk write per commit."
+    )
+    outbox_max_age_seconds: float | None = Field(
+        default=None, gt=0, description="With a directory: older events are moved aside instead of sent; None: never."
+    )
+    outbox_rescan_seconds: float = Field(
+        default=30.0, gt=0, description="How often to look there for events of processes that have ended since."
+    )
     publish_timeout_seconds: float = Field(default=0.1, ge=0, description="How long publish waits for room.")
     max_event_bytes: int = Field(
         default=1024 * 1024, ge=1024, description="Larger events are refused, and dead-lettered on arrival."

@@ -17,6 +17,7 @@ import typer
 
 from bus_amqp.cli import output
 from bus_amqp.cli.commands import broker, demo
+from bus_amqp.cli.commands.forward import forward
 from bus_amqp.cli.commands.permissions import permissions
 from bus_amqp.cli.commands.publish import publish
 from bus_amqp.cli.commands.run import run
@@ -37,6 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(publish)
+app.command()(forward)
 app.command()(tail)
 app.command()(run)
 app.command()(permissions)

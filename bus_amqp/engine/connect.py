@@ -18,6 +18,8 @@ from bus_amqp.ioloop.resolver import Resolver
 from bus_amqp.settings import Settings, load_settings, require_url, url_with_password, with_exchange, without_password
 from bus_amqp.transport.base import Connector
 
+_SPOOL = "spool:"
+
 
 def connect(
     url: str | Sequence[str] | None = None,
@@ -30,8 +32,9 @@ def connect(
     """Connect to a broker and return the bus.
 
     ``url``: ``amqp://user:password@host:port/vhost``, ``amqps://...``, ``memory://``; several are the nodes of
-    one cluster.  Default: the settings' url, or ``BUS_AMQP_URL``.  ``client_name`` is what operators see in the
-    broker's list of connections.  ``require_broker=False`` starts disconnected, accepts events and catches up.
+    one cluster; ``spool:DIR`` only publishes, into a directory.  Default: the settings' url, or ``BUS_AMQP_URL``.
+    ``client_name`` is what operators see in the broker's list of connections.  ``require_broker=False`` starts
+    disconnected, accepts events and catches up.
 
     Raises ``SettingsError``, ``AccessRefusedError`` at once, ``ConnectionLostError`` after ``connect_timeout_seconds``.
     """
@@ -39,6 +42,8 @@ def connect(
         raise SettingsError(f"settings must be a bus_amqp.Settings, not {type(settings).__name__}")
     settings = with_exchange(load_settings() if settings is None else settings, exchange)
     urls = _urls(url, settings)
+    if any(one.startswith(_SPOOL) for one in urls):
+        return _spool(urls, settings)
     connectors, release = _connectors(urls, settings, client_name)
     in_child = None if _is_memory(urls) else lambda: _connectors(urls, settings, client_name)[0]
     bus = BrokeredBus(connectors, settings, release=release, connectors_in_child=in_child)
@@ -65,6 +70,19 @@ def _urls(url: object, settings: Settings) -> list[str]:
 def _split(url: str) -> list[str]:
     """Return the urls of a setting, which names the nodes of a cluster with commas between them."""
     return re.split(r",(?=amqps?://)", url)
+
+
+def _spool(urls: Sequence[str], settings: Settings) -> EventBus:
+    path = urls[0].removeprefix(_SPOOL)
+    if len(urls) > 1 or not path or (path.startswith("//") and not path.startswith("///")):
+        raise SettingsError(
+            "a spool is one directory and nothing else: write spool:DIR, such as spool:/var/spool/events"
+        )
+    from bus_amqp.engine.spool_bus import SpoolBus
+    from bus_amqp.publish.outbox_directory import OutboxDirectory
+
+    directory = OutboxDirectory(Path(path), settings.exchange, synchronous=settings.publisher.outbox_synchronous)
+    return SpoolBus(directory, settings)
 
 
 def _schemes(urls: Sequence[str]) -> set[str]:
@@ -107,7 +125,9 @@ def _connectors(
             for url in urls
         ]
         return _from_anywhere(amqp), _nothing
-    raise SettingsError(f"url {', '.join(map(without_password, urls))}: write amqp://, amqps:// or (one) memory://")
+    raise SettingsError(
+        f"url {', '.join(map(without_password, urls))}: write amqp://, amqps://, (one) memory:// or spool:DIR"
+    )
 
 
 def _from_anywhere(nodes: Sequence[Connector], choose: Callable[[int], int] = random.randrange) -> list[Connector]:

@@ -14,6 +14,7 @@ from functools import partial
 from bus_amqp.backoff import Backoff
 from bus_amqp.consume.handling import caused_by, current_event
 from bus_amqp.engine.lifetime import FAREWELL_SECONDS
+from bus_amqp.engine.outboxes import make_outbox
 from bus_amqp.errors import BusClosedError, EventBusException, ForkedProcessError, TransportError, UndeliveredError
 from bus_amqp.event import Event
 from bus_amqp.health import PublisherHealth
@@ -41,7 +42,7 @@ class Publishing:
         self._connect_timeout_seconds = settings.connection.connect_timeout_seconds
         self._publish_timeout_seconds = settings.publisher.publish_timeout_seconds
         self._max_event_bytes = settings.publisher.max_event_bytes
-        self._outbox = Outbox(settings.publisher.outbox_events, settings.publisher.outbox_bytes)
+        self._outbox = make_outbox(settings)
         self._starting = threading.Lock()  # two first uses at once must not start two threads
         self._is_started = False  # guarded by _starting
         self._callbacks = Caller("bus-callback")
@@ -73,7 +74,7 @@ class Publishing:
 
     def start_when_used(self) -> None:
         """Leave the start to the first event: a process that publishes nothing needs no connection."""
-        self._outbox.take(1)  # finds nothing, so the first event asks for a wake
+        self._outbox.arm_wake()
         self._wake = self._start_and_wake
 
     def _start_and_wake(self) -> None:
@@ -161,6 +162,7 @@ class Publishing:
             waiting=self._outbox.open_events,
             waiting_bytes=self._outbox.open_bytes,
             reason=self._reason,
+            outbox=self._outbox.health(),
         )
 
     def flush(self, timeout_seconds: float) -> None:
@@ -186,6 +188,7 @@ class Publishing:
 
         The caller has set ``closed``: what is left then is failed here.
         """
+        self._outbox.wind_down()
         self.loop.stop()
         reason = ""
         if not self.loop.join(timeout_seconds):
@@ -193,7 +196,7 @@ class Publishing:
             self.loop.stop(at_once=True)
             self.loop.join(self._connect_timeout_seconds + FAREWELL_SECONDS)
         self._outbox.close()
-        count = self._publisher.fail_all(BusClosedError("the bus was closed before this event could be sent"))
+        count = self._publisher.fail_all(BusClosedError(self._outbox.farewell))
         return count, reason
 
     def end_callbacks(self) -> None:

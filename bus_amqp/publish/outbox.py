@@ -11,12 +11,14 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from bus_amqp.errors import BusClosedError, OutboxFullError
+from bus_amqp.errors import BusClosedError, EventBusException, OutboxFullError
+from bus_amqp.health import OutboxHealth
 from bus_amqp.receipt import Receipt
 from bus_amqp.sections import OUTBOX_OVERHEAD_BYTES
 from bus_amqp.wire.message import Message
 
 OVERHEAD_BYTES = OUTBOX_OVERHEAD_BYTES
+NO_CHORES_SECONDS = 3600.0
 
 
 class Entry:
@@ -147,6 +149,16 @@ class Outbox:
                 return []
             return [waiting.popleft() for _ in range(min(max_events, len(waiting)))]
 
+    @property
+    def lowest_number(self) -> int:
+        """No entry has this number or a lower one."""
+        return 0
+
+    def arm_wake(self) -> None:
+        """Have the next ``put`` ask for a wake, as if ``take`` had found nothing."""
+        with self._lock:
+            self._taker_idle = True
+
     def restore(self, entries: Sequence[Entry]) -> None:
         """Put entries back in front, in order of acceptance: they were sent and not confirmed."""
         with self._lock:
@@ -173,6 +185,26 @@ class Outbox:
                     return min(self._events, mark - self._settled_through)
                 self._settled.wait(remaining)
         return 0
+
+    def overdue(self) -> Sequence[tuple[Entry, EventBusException]]:
+        """Return what is given up because it waited too long.  Publisher thread; in memory, nothing is."""
+        return ()
+
+    def tend(self) -> float:
+        """Do the chores of the publisher thread; return how many seconds until there are more.  In memory: none."""
+        return NO_CHORES_SECONDS
+
+    def wind_down(self) -> None:
+        """The bus is closing: begin nothing that is not its own."""
+
+    def health(self) -> OutboxHealth | None:
+        """Tell what is in the outbox's directory; None where there is no directory."""
+        return None
+
+    @property
+    def farewell(self) -> str:
+        """What becomes of events that a closed bus has not sent."""
+        return "the bus was closed before this event could be sent"
 
     def close(self) -> None:
         """Accept nothing more; callers that wait for room get ``BusClosedError``, those of flush their count."""

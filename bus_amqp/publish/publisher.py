@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 
 from bus_amqp.errors import (
     AccessRefusedError,
@@ -38,6 +39,7 @@ IDLE_SECONDS = 3600.0  # nothing to do until woken; the connection sees to its h
 REJECTED_PAUSE_SECONDS = 0.2  # a broker that rejects needs a moment (a full or leaderless queue)
 UNSENT_LOOK_SECONDS = 1.0  # a socket that takes bytes again ends no turn, and the confirm deadline must go on
 SLOW_SECONDS = 5.0  # without an answer for so long: worth telling
+_number = attrgetter("number")
 
 
 class Publisher:
@@ -70,7 +72,7 @@ class Publisher:
         self._missing_since: float | None = None  # when the broker first said that there is no such exchange
         self._is_blocked = False
         self._rejected: list[Entry] = []  # to be sent again once the window is empty, so that order holds
-        self._highest_taken = 0
+        self._highest_taken = outbox.lowest_number
 
     def __repr__(self) -> str:
         return f"<Publisher {len(self._confirms)} unconfirmed of {self._outbox!r}>"
@@ -107,6 +109,14 @@ class Publisher:
 
     def prepare(self) -> float:
         """Send what may be sent now."""
+        return min(self._go_on(), self._tend())
+
+    def _tend(self) -> float:
+        for entry, error in self._outbox.overdue():
+            self._outcomes.fail(entry, error, self._settled_through(entry))
+        return self._outbox.tend()
+
+    def _go_on(self) -> float:
         if self._connection is None or self._is_blocked:
             self._deadline.look(self._confirms.oldest_open, is_standing=True)
             return IDLE_SECONDS
@@ -146,9 +156,8 @@ class Publisher:
         """Send everything unconfirmed again, on another channel: a late confirm must not be credited to a resend."""
         logger.warning(
             "%d messages are unconfirmed, the oldest for %.0f s: they are sent again; is a queue without a majority?",
-            len(self._confirms),
-            self._deadline.waited_seconds,
-        )
+            len(self._confirms), self._deadline.waited_seconds,
+        )  # fmt: skip
         self._channel = None
         self._deadline.restart(is_resend=True)
         self._take_back()
@@ -263,7 +272,8 @@ class Publisher:
         """Nothing: what is not confirmed is reported, and sending more of it now would only make that untrue."""
 
     def offline(self) -> None:
-        """Nothing can be sent; the outbox keeps it."""
+        """Nothing can be sent; the outbox keeps it, and has its chores."""
+        self._tend()
 
     def lost(self) -> None:
         """Put everything unconfirmed back into the outbox, in order."""
@@ -288,7 +298,3 @@ class Publisher:
             entry.receipt.settle(error)
         self._outcomes.count_failed(entries)
         return len(entries)  # their places stay taken: a flush that waits is to end with this number, not with none
-
-
-def _number(entry: Entry) -> int:
-    return entry.number

@@ -37,13 +37,16 @@ def publish(
     details: Annotated[str | None, typer.Option("--details", metavar="JSON", help="A JSON object.")] = None,
     mandatory: Annotated[bool, typer.Option("--mandatory", help="Fail if no queue wants the event.")] = False,
     timeout: Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait for the last confirms.")] = 30.0,
+    spool: Annotated[
+        Path | None, typer.Option("--spool", metavar="DIR", help="Store for `forward DIR`; needs no broker now.")
+    ] = None,
     url: options.Url = None,
     exchange: options.Exchange = None,
     settings: options.SettingsFile = None,
 ) -> None:
     """Publish one event described by options, or each line of FILE as an event.
 
-    Succeeds when the broker has confirmed every one.
+    Succeeds when the broker has confirmed every one, or with --spool when every one is on disk.
     """
     from bus_amqp.engine.connect import connect
 
@@ -60,18 +63,21 @@ def publish(
     if file is not None and given:
         raise typer.BadParameter("give either FILE or the options of one event")
     event = None if file is not None else _event_from(given)
-    loaded = options.settings_from(url, exchange, settings)
+    if spool is not None and url is not None:
+        raise typer.BadParameter("give either --spool or --url")
+    loaded = options.settings_from(url if spool is None else f"spool:{spool.absolute()}", exchange, settings)
     with _opened(file) as lines, connect(client_name="bus-amqp publish", settings=loaded) as bus:
         # Without a listener the bus would log what was refused: we read every receipt, and tell which line it was.
         bus.on_failed(lambda receipt: None)
-        run = _Run(bus, mandatory=mandatory, timeout_seconds=timeout)
+        run = _Run(bus, mandatory=mandatory, timeout_seconds=timeout, is_spool=spool is not None)
         if event is not None:
             run.publish(event, "the event")
         else:
             run.publish_lines(lines)
         run.finish()
     with suppress(output.OutputClosedError):  # the status is owed even if nobody reads the line
-        output.result(f"{run.published} published, {run.confirmed} confirmed, {run.refused} refused")
+        done = f"{run.published} stored" if spool else f"{run.published} published, {run.confirmed} confirmed"
+        output.result(f"{done}, {run.refused} refused")
     if run.refused or run.confirmed < run.published:
         raise typer.Exit(1)
 
@@ -115,6 +121,7 @@ class _Run:
     bus: EventBus
     mandatory: bool
     timeout_seconds: float
+    is_spool: bool = False  # another process will send it: a receipt says nothing more
     published: int = 0
     confirmed: int = 0
     refused: int = 0
@@ -153,6 +160,9 @@ class _Run:
             self._refuse(place, str(exc))
             return
         self.published += 1
+        if self.is_spool:
+            self.confirmed += 1
+            return
         self._open.append((place, receipt))
 
     def _accepted(self, event: Event) -> Receipt:
