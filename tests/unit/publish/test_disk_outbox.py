@@ -1,25 +1,20 @@
 """``bus_amqp.publish.disk_outbox``: shared commits, and what is deleted when."""
 
-import logging
-import os
 import threading
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
-from bus_amqp.errors import BusClosedError, NotFoundOnBrokerError, OutboxFullError, OutboxStorageError
-from bus_amqp.publish.adoption import PAGE_EVENTS
-from bus_amqp.publish.disk_outbox import GATHER_EVENTS, DiskOutbox
+from bus_amqp.errors import OutboxFullError
+from bus_amqp.publish.disk_outbox import GATHER_EVENTS
 from bus_amqp.publish.journal import Journal
 from bus_amqp.publish.outbox import OVERHEAD_BYTES, Entry
 from bus_amqp.publish.outbox_directory import OutboxDirectory
-from bus_amqp.publish.publisher import Publisher
 from bus_amqp.receipt import ReceiptState
-from bus_amqp.transport.signals import Confirmed
 from bus_amqp.wire.message import Message
-from tests.unit.fakes import FakeConnection, Running, an_entry, wait_until, wait_until_blocked
-from tests.unit.publish.disk import Clock, Make, names, put, settle, take_all, words
+from tests.unit.fakes import Running, an_entry, wait_until, wait_until_blocked
+from tests.unit.publish.disk import Make, put, settle, take_all, words
 
 
 def test_an_event_is_on_disk_when_put_returns(make: Make, tmp_path: Path) -> None:
@@ -75,7 +70,6 @@ def test_a_copy_keeps_its_place_behind_what_is_being_stored_and_is_not_stored(ma
     assert words(take_all(make())) == [1]
 
 
-@pytest.mark.parametrize("count", [1, 3])
 def test_rows_go_in_batches_and_the_file_with_the_last_of_them(make: Make, tmp_path: Path) -> None:
     """Deleting each event by itself would cost as much again as storing it."""
     outbox = make()
@@ -126,6 +120,3 @@ def test_events_that_come_one_by_one_are_sent_together_while_others_are_on_their
 
     put(outbox, *range(4, 4 + GATHER_EVENTS))
     assert len(outbox.take(1000)) == GATHER_EVENTS, "a whole batch does not wait"
-
-
-@pytest.mark.parametrize("place", [0.3, 0.6, 0.9])

@@ -17,6 +17,7 @@ from tests.unit.fakes import Running, an_entry
 from tests.unit.publish.disk import Make, names, put, settle, take_all, words
 
 
+@pytest.mark.parametrize("count", [1, 3])
 def test_a_disk_that_takes_nothing_costs_the_callers_their_events_and_no_others(make: Make, count: int) -> None:
     """The caller gets the error; what was accepted before stays; it works again when there is room."""
     outbox = make(max_events=5)
@@ -37,6 +38,7 @@ def test_a_disk_that_takes_nothing_costs_the_callers_their_events_and_no_others(
     assert outbox.wait_settled(0) == 0
 
 
+@pytest.mark.parametrize("place", [0.3, 0.6, 0.9])
 def test_of_a_damaged_file_everything_but_the_damage_is_sent(
     make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture, place: float
 ) -> None:
