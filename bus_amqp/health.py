@@ -111,7 +111,7 @@ class Health:
 
     @property
     def is_healthy(self) -> bool:
-        """Whether nothing needs attention."""
+        """Whether publishing works and every subscription is consuming; warnings do not count."""
         return (
             self.state is BusState.OPEN
             and not self.publisher.reason

@@ -36,18 +36,23 @@ class Situation:
     """What the consumer thread knows of the session at the moment of judging.
 
     ``delivered`` counts up over all sessions; ``unsettled`` is what of this session the broker still counts as ours.
+    ``is_active``: something was delivered in this session, so we are no standby.
     """
 
     delivered: int
     unsettled: int
     prefetch: int
+    is_active: bool
 
 
 class Audit:
-    """The looks at one queue.  Written by the consumer thread; the health fields are read by any."""
+    """The looks at one queue.  Written by the consumer thread; the health fields are read by any.
 
-    def __init__(self, *, is_single_active: bool = False, backlog_warning: int = 100_000) -> None:
-        self._is_single_active = is_single_active
+    ``has_standby``: other processes may consume, and only one of them gets anything.
+    """
+
+    def __init__(self, *, has_standby: bool = False, backlog_warning: int = 100_000) -> None:
+        self._has_standby = has_standby
         self._backlog_warning = backlog_warning
         self.backlog: int | None = None  # messages ready at the last look
         self.looked_at: datetime | None = None  # when the last look succeeded
@@ -95,5 +100,5 @@ class Audit:
     def _is_starving(self, state: QueueState, now: Situation) -> bool:
         if not state.ready or 2 * now.unsettled > now.prefetch:
             return False
-        # Of a single active consumer the others are silent rightly; alone, we are the active one.
-        return not self._is_single_active or state.consumers == 1
+        # Who stands by is silent rightly.  The queue's count does not tell: a quorum queue's has only the active one.
+        return not self._has_standby or now.is_active

@@ -118,10 +118,12 @@ class Consumption:
         self.audit_at: float | None = None  # monotonic; consumer thread
         self.caution = caution or Caution()
         self.watch = watch or HandlerWatch()
+        self._session = dispatcher.session  # by the consumer thread; read by workers, for each event
         self.unsettled = 0  # of this session, as the broker counts; consumer thread
         self.backoff = backoff
         self.retry_at: float | None = None  # monotonic
         self.delivered = 0
+        self._delivered_before = 0  # what of it came in sessions before this one; consumer thread
         self.reason = "not consuming yet"
         self.gaps: tuple[Gap, ...] = ()
         self.unreported_gap: Gap | None = None  # of a repair that ended before it was consuming
@@ -137,7 +139,7 @@ class Consumption:
 
     def accept(self, session: int, delivery: Delivery) -> None:
         """Have a handled delivery acknowledged at the consumer's next turn.  On a worker; costs no lock and no wake."""
-        if session == self.dispatcher.session:
+        if session == self._session:
             self._handled.append((session, delivery))
         else:  # at once: its second copy may be what this worker takes next
             self._handled_before.remember((delivery,))
@@ -188,7 +190,9 @@ class Consumption:
 
     def situation(self) -> Situation:
         """Return what the audit has to know.  Consumer thread."""
-        return Situation(self.delivered, self.unsettled, self.prefetch_now)
+        return Situation(
+            self.delivered, self.unsettled, self.prefetch_now, is_active=self.delivered > self._delivered_before
+        )
 
     def began(self, channel: ConsumeChannel) -> None:
         """Note that the broker delivers."""
@@ -198,6 +202,7 @@ class Consumption:
         self.reason = ""
         self.lost_at = None
         self._began_at = time.monotonic()
+        self._delivered_before = self.delivered
 
     def note_gap(self, gap: Gap) -> None:
         """Remember a time without queue or bindings; the last ten are kept."""
@@ -212,6 +217,7 @@ class Consumption:
         self.reason = reason
         self.lost_at = self.lost_at or time.time()
         self.dispatcher.begin_session()
+        self._session = self.dispatcher.session
         self.unsettled = 0
         self._handled_before.remember(self._acknowledged)
         self._acknowledged.clear()

@@ -14,7 +14,7 @@ from bus_amqp.backoff import Backoff
 from bus_amqp.bus import EventBus
 from bus_amqp.consume.handling import current_subscription
 from bus_amqp.engine.forking import leave_to_parent, survive_forks
-from bus_amqp.engine.lifetime import FAREWELL_SECONDS, close_at_exit, until_signal
+from bus_amqp.engine.lifetime import close_at_exit, until_signal
 from bus_amqp.engine.options import checked_options
 from bus_amqp.engine.publishing import Publishing
 from bus_amqp.engine.subscriptions import Subscriptions
@@ -228,7 +228,8 @@ class BrokeredBus(EventBus):
             count, reason = self._publishing.finish(deadline - time.monotonic())
         finally:
             self._closed.set()
-            self._control.close(self._settings.connection.connect_timeout_seconds + FAREWELL_SECONDS)
+            longest = self._settings.connection.connect_timeout_seconds
+            self._control.close(min(longest, deadline - time.monotonic()))
             self._async_loop.close(1.0)
             self._publishing.end_callbacks()
             self._release()

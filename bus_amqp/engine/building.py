@@ -69,7 +69,7 @@ class SubscriptionBuilder:
             backoff=Backoff(ceiling_seconds=self._settings.connection.reconnect_pause_seconds),
             republish=self._republish,
             audit=Audit(
-                is_single_active="x-single-active-consumer" in queue.arguments,
+                has_standby=options.ordered,
                 backlog_warning=self._settings.consumer.backlog_warning,
             ),
             caution=Caution(_suspicion(options)),

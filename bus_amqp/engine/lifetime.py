@@ -15,7 +15,6 @@ from bus_amqp.bus import EventBus
 from bus_amqp.errors import DeadlineExceededError, InvalidArgumentError, UndeliveredError
 
 EXIT_FLUSH_SECONDS = 5.0
-FAREWELL_SECONDS = 1.0  # more than a connection may take to say goodbye, so that its thread is seen to end
 LOOK_SECONDS = 0.5  # how soon run_until_signal notices that a callback closed the bus
 
 

@@ -13,7 +13,6 @@ from functools import partial
 
 from bus_amqp.backoff import Backoff
 from bus_amqp.consume.handling import caused_by, current_event
-from bus_amqp.engine.lifetime import FAREWELL_SECONDS
 from bus_amqp.engine.outboxes import make_outbox
 from bus_amqp.errors import BusClosedError, EventBusException, ForkedProcessError, TransportError, UndeliveredError
 from bus_amqp.event import Event
@@ -39,7 +38,6 @@ class Publishing:
     def __init__(
         self, connectors: Sequence[Connector], settings: Settings, *, on_exchange_gone: Callable[[], None]
     ) -> None:
-        self._connect_timeout_seconds = settings.connection.connect_timeout_seconds
         self._publish_timeout_seconds = settings.publisher.publish_timeout_seconds
         self._max_event_bytes = settings.publisher.max_event_bytes
         self._outbox = make_outbox(settings)
@@ -193,8 +191,7 @@ class Publishing:
         reason = ""
         if not self.loop.join(timeout_seconds):
             reason = self._why_not_sent()  # now: the state of an ended loop says nothing
-            self.loop.stop(at_once=True)
-            self.loop.join(self._connect_timeout_seconds + FAREWELL_SECONDS)
+            self.loop.end(0.0)
         self._outbox.close()
         count = self._publisher.fail_all(BusClosedError(self._outbox.farewell))
         return count, reason

@@ -19,7 +19,6 @@ from bus_amqp.consume.consumer import IDLE_SECONDS, Consumer
 from bus_amqp.consume.consumption import Attach, Audited, Consumption, Detach, Republish, RestoreFailed
 from bus_amqp.consume.handling import current_subscription
 from bus_amqp.engine.building import SubscriptionBuilder
-from bus_amqp.engine.lifetime import FAREWELL_SECONDS
 from bus_amqp.engine.options import check_same_group
 from bus_amqp.engine.subscription import Subscription, declare_again, look_after, rebind, stats_of
 from bus_amqp.errors import (
@@ -255,9 +254,7 @@ class Subscriptions:
                 late.append(str(exc))
         if is_started:
             self._loop.stop(at_once=bool(late))
-            if not self._loop.join(deadline - time.monotonic()):
-                self._loop.stop(at_once=True)
-                self._loop.join(self._settings.connection.connect_timeout_seconds + FAREWELL_SECONDS)
+            self._loop.end(deadline - time.monotonic())
         return late
 
     def health(self) -> tuple[SubscriptionHealth, ...]:

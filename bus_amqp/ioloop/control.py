@@ -17,11 +17,13 @@ from typing import Any, TypeVar
 
 from bus_amqp.backoff import Backoff
 from bus_amqp.errors import BusClosedError, ConnectionLostError, EventBusException, TransportError
+from bus_amqp.ioloop.loop import FAREWELL_SECONDS, PARTING_SECONDS
 from bus_amqp.ioloop.service import start_thread
 from bus_amqp.transport.base import Connection, Connector
 
 logger = logging.getLogger("bus_amqp.connection")
 
+ROLE = "control"
 IDLE_SECONDS = 5.0
 T = TypeVar("T")
 
@@ -102,7 +104,11 @@ class Control:
             connection.wake()
         if thread is None or thread is threading.current_thread():
             return True
-        thread.join(timeout_seconds)
+        thread.join(max(PARTING_SECONDS, timeout_seconds))
+        if thread.is_alive():
+            for connector in self._connectors:
+                connector.abort(ROLE)
+            thread.join(FAREWELL_SECONDS)
         return not thread.is_alive()
 
     def _run(self) -> None:
@@ -178,7 +184,7 @@ class Control:
         if self._connection is None:
             connector = self._connectors[self._tries % len(self._connectors)]
             try:
-                self._connection = connector.connect("control")
+                self._connection = connector.connect(ROLE)
             except TransportError:
                 self._tries += 1
                 raise

@@ -23,6 +23,8 @@ from bus_amqp.transport.signals import Blocked, Signal, Unblocked
 logger = logging.getLogger("bus_amqp.connection")
 
 SETTLED_SECONDS = 0.5  # a connection that has lived so long ends a row of failures
+PARTING_SECONDS = 0.3  # for the last acknowledgements and a goodbye, where somebody listens
+FAREWELL_SECONDS = 1.0  # more than a thread needs to end that waits for nothing any more
 GRACE_SECONDS = 1.0  # the connector keeps the same time and says more: its error should win
 REFUSED_PAUSE_SECONDS = 5.0  # a wrong password does not become right in 100 ms, and brokers throttle bad logins
 
@@ -146,6 +148,20 @@ class Loop:
         self._is_abandoned = self._is_abandoned or at_once
         self._is_stopping = True
         self.wake()
+
+    def end(self, timeout_seconds: float) -> bool:
+        """Wait for the thread, which was asked to stop; then have it end at once, whatever it waits for.
+
+        Return whether it ended by itself.  Takes hardly longer than the time, also with a peer that is silent.
+        """
+        if self.join(timeout_seconds):
+            return True
+        self.stop(at_once=True)
+        if not self.join(PARTING_SECONDS):
+            for connector in self._connectors:
+                connector.abort(self._role)
+            self.join(FAREWELL_SECONDS)
+        return False
 
     def join(self, timeout_seconds: float) -> bool:
         """Wait for the thread to end; return whether it did."""

@@ -69,7 +69,7 @@ def test_p7_ten_quiet_minutes_disturb_nobody(world: World) -> None:
     assert bus.stats().reconnects == 0
 
 
-def test_p7_who_stands_by_or_is_slow_is_not_taken_for_a_ghost(world: World) -> None:
+def test_p7_who_stands_by_or_is_slow_is_not_taken_for_a_ghost(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """Messages wait and nothing comes: for a standby, and for who has full hands, that is as it should be."""
     buses = [world.connect(consumer={"audit_seconds": 0.05}) for _ in range(2)]
     gate = Gate()
@@ -82,6 +82,7 @@ def test_p7_who_stands_by_or_is_slow_is_not_taken_for_a_ghost(world: World) -> N
     for bus in buses:
         _wait_audits(bus, 6)
 
+    assert "not consuming" not in caplog.text, "nobody was begun anew"
     assert sum(_only(bus).running + _only(bus).waiting for bus in buses) == 2
     gate.let_go()
     wait_until(lambda: len(gate.finished) >= 10, "the rest")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from bus_amqp.consume.audit import MOST_LOOKS, Audit, Finding, Situation
 from bus_amqp.transport.base import QueueState
 
-IDLE = Situation(delivered=7, unsettled=0, prefetch=10)
+IDLE = Situation(delivered=7, unsettled=0, prefetch=10, is_active=True)
 
 
 def looks(audit: Audit, *states: QueueState | None, situation: Situation = IDLE) -> list[Finding]:
@@ -39,24 +39,29 @@ def test_one_delivery_between_two_looks_shows_that_the_broker_delivers() -> None
     """A healthy subscription is never disturbed: a new session would deliver again what is in hand."""
     audit, waiting = Audit(), QueueState(ready=5, consumers=1)
 
-    found = [audit.judge(waiting, Situation(delivered=number, unsettled=0, prefetch=10)) for number in range(20)]
+    found = [
+        audit.judge(waiting, Situation(delivered=number, unsettled=0, prefetch=10, is_active=True))
+        for number in range(20)
+    ]
 
     assert set(found) == {Finding.WELL}
 
 
 def test_a_consumer_with_full_hands_is_slow_and_no_ghost() -> None:
     """Its prefetch is the reason why the broker sends nothing; to begin anew would only repeat the work."""
-    busy = Situation(delivered=7, unsettled=6, prefetch=10)
+    busy = Situation(delivered=7, unsettled=6, prefetch=10, is_active=True)
 
     assert set(looks(Audit(), *[QueueState(ready=5, consumers=1)] * 10, situation=busy)) == {Finding.WELL}
 
 
 def test_who_stands_by_is_silent_rightly() -> None:
-    """P3: the active consumer of an ordered group has full hands, the others get nothing."""
-    audit = Audit(is_single_active=True)
+    """P3: the active consumer of an ordered group has full hands, the others get nothing; the count shows one alone."""
+    standby = Situation(delivered=7, unsettled=0, prefetch=10, is_active=False)
+    waiting = [QueueState(ready=5, consumers=1)] * 10
 
-    assert set(looks(audit, *[QueueState(ready=5, consumers=2)] * 10)) == {Finding.WELL}
-    assert looks(audit, *[QueueState(ready=5, consumers=1)] * 2)[-1] is Finding.SILENT
+    assert set(looks(Audit(has_standby=True), *waiting, situation=standby)) == {Finding.WELL}
+    assert looks(Audit(has_standby=True), *waiting[:2])[-1] is Finding.SILENT
+    assert looks(Audit(), *waiting[:2], situation=standby)[-1] is Finding.SILENT
 
 
 def test_a_new_session_that_changed_nothing_is_tried_more_and_more_seldom() -> None:
@@ -91,14 +96,14 @@ def test_the_backlog_is_told_and_a_failed_look_says_why() -> None:
 @given(
     states=st.lists(st.builds(QueueState, ready=st.integers(0, 3), consumers=st.integers(1, 3)), max_size=40),
     unsettled=st.integers(6, 10),
-    is_single_active=st.booleans(),
+    has_standby=st.booleans(),
 )
 def test_nothing_that_a_listed_and_busy_consumer_can_show_ends_its_session(
-    states: list[QueueState], unsettled: int, is_single_active: bool
+    states: list[QueueState], unsettled: int, has_standby: bool
 ) -> None:
     """A healthy one is never subscribed again, whatever the numbers."""
-    audit = Audit(is_single_active=is_single_active)
+    audit = Audit(has_standby=has_standby)
 
-    found = looks(audit, *states, situation=Situation(delivered=7, unsettled=unsettled, prefetch=10))
+    found = looks(audit, *states, situation=Situation(delivered=7, unsettled=unsettled, prefetch=10, is_active=True))
 
     assert set(found) <= {Finding.WELL}

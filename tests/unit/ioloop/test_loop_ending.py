@@ -140,3 +140,43 @@ def test_a_thread_may_not_join_itself(start: Start, client: NotingClient) -> Non
     loop.wait_open(WAIT_SECONDS)
 
     assert outcome == [True]
+
+
+class HangingConnector(FakeConnector):
+    """A node that answers nothing until the connect is aborted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given_up = threading.Event()
+
+    def connect(self, role: str) -> FakeConnection:
+        self.roles.append(role)
+        assert self.given_up.wait(WAIT_SECONDS), "nobody gave up"
+        raise LOST
+
+    def abort(self, role: str) -> None:
+        super().abort(role)
+        self.given_up.set()
+
+
+def test_a_connect_that_hangs_is_given_up_at_the_end(start: Start) -> None:
+    """P8: ``close`` must not take a connect timeout longer than it was given."""
+    connector = HangingConnector()
+    loop = start(connector)
+    wait_until(lambda: connector.roles)
+
+    assert loop.end(0.0) is False
+
+    assert loop.join(0.0)
+    assert connector.aborted == connector.roles
+
+
+def test_who_ends_by_himself_is_not_hurried(start: Start) -> None:
+    """The last acknowledgements and the goodbye are worth their milliseconds."""
+    connector = FakeConnector()
+    loop = start(connector)
+    loop.wait_open(WAIT_SECONDS)
+    loop.stop()
+
+    assert loop.end(WAIT_SECONDS) is True
+    assert connector.aborted == []
