@@ -48,7 +48,8 @@ def faults_of(exc: Exception) -> str:
     faults = exc.errors(include_url=False, include_input=False, include_context=False)
     told = [
         # The second word of a place is a label of the union with null, which says nothing to a reader.
-        f"{'.'.join(map(str, (*fault['loc'][:1], *fault['loc'][2:]))) or 'input'}: {fault['msg']}"
+        f"{'.'.join(map(str, (*fault['loc'][:1], *fault['loc'][2:]))) or 'input'}: "
+        f"{fault['msg'].removeprefix('Value error, ')}"
         for fault in faults
         if fault["loc"][1:] != ("null",)
     ]

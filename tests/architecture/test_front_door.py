@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 
@@ -24,6 +25,7 @@ NAMES_OF_THE_DESIGN = (
 )
 
 
+@cache
 def imported_by(statement: str) -> set[str]:
     """Return the modules that a fresh interpreter holds after the statement."""
     told = subprocess.run(

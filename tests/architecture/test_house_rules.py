@@ -94,6 +94,21 @@ def test_no_file_is_longer_than_a_reader_keeps_in_mind():
     assert [f"{file.relative_to(TOP)}: {_lines(file)} lines" for file in files if _lines(file) > LINES_AT_MOST] == []
 
 
+def test_a_broad_except_says_why():
+    """A fault that is caught by accident is one that nobody hears of; what cleans up and raises is no catch."""
+    silent = [
+        f"{path}:{node.lineno}"
+        for path, tree in trees().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or ast.unparse(node.type) in {"Exception", "BaseException"})
+        and not isinstance(node.body[-1], ast.Raise)
+        and "  # " not in (TOP / path).read_text().splitlines()[node.lineno - 1]
+    ]
+
+    assert silent == []
+
+
 def test_every_test_says_what_it_proves():
     """The docstring of a test says what promise would break; without it nobody dares to change the test."""
     silent = [

@@ -148,8 +148,11 @@ def test_forward_goes_on_with_what_comes_later_and_ends_cleanly(
     assert len(recorder.events) == 50
 
 
-def test_forward_says_what_stays_when_there_is_no_broker(exchange: str, tmp_path: Path) -> None:
+def test_forward_says_what_stays_when_there_is_no_broker(
+    exchange: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Bad input: the operator learns it from the exit status and one line."""
+    monkeypatch.setenv("BUS_AMQP_CONNECTION__CONNECT_TIMEOUT_SECONDS", "0.3")
     with connect(f"spool:{tmp_path}", exchange=exchange) as spool:
         spool.publish(an_event(0))
     url = f"amqp://guest:guest@127.0.0.1:{free_port()}/"

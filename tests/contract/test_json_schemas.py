@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
@@ -99,6 +99,7 @@ def test_an_invalid_sample_passes_neither(file: Path) -> None:
 _category = st.sampled_from(["ActionEvent", "x", "Ü ber"])
 
 
+@settings(max_examples=40)
 @given(
     st.builds(
         Event,

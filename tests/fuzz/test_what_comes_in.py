@@ -1,6 +1,6 @@
 """Whatever bytes arrive from outside: understood, or refused with the one error that its callers know.
 
-``FUZZ_EXAMPLES`` (default 60) says how many examples each test tries; ``make fuzz`` searches longer, led by coverage.
+``FUZZ_EXAMPLES`` (default 40) says how many examples each test tries; ``make fuzz`` searches longer, led by coverage.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.fuzz.damage import damaged, disordered, json_texts
 from tests.fuzz.seeds import seeds
 
 # A loaded machine is slow now and then; how long one example takes says nothing about the code.
-fuzzing = settings(deadline=None, max_examples=int(os.environ.get("FUZZ_EXAMPLES", "60")))
+fuzzing = settings(deadline=None, max_examples=int(os.environ.get("FUZZ_EXAMPLES", "40")))
 sizes = st.sampled_from([b"\x00", b"\x06", b"\x40", b"\xff"])  # of the pieces in which the stream comes: one more
 
 
