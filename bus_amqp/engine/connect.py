@@ -121,6 +121,7 @@ def _connectors(
                 exchange=settings.exchange,
                 current_url=partial(url_with_password, url, settings),
                 look_up=resolver.look_up,
+                set_user_id=settings.publisher.set_user_id,
             )
             for url in urls
         ]
