@@ -74,6 +74,9 @@ class PublisherSettings(Section):
     max_event_bytes: int = Field(
         default=1024 * 1024, ge=1024, description="Larger events are refused, and dead-lettered on arrival."
     )
+    set_user_id: bool = Field(
+        default=False, description="Messages carry the login as AMQP's user_id: the broker refuses a forged one."
+    )
     confirm_window: int = Field(default=4096, ge=1, description="Messages sent and not yet confirmed, at most.")
     confirm_timeout_seconds: float = Field(
         default=30.0, gt=0, description="Without an answer for so long, messages are sent again on another channel."

@@ -8,7 +8,6 @@ import re
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 from bus_amqp.bus import EventBus
@@ -119,8 +118,9 @@ def _connectors(
                 client_name=name,
                 max_body_bytes=settings.publisher.max_event_bytes,
                 exchange=settings.exchange,
-                current_url=partial(url_with_password, url, settings),
+                current_url=_current(url, settings),
                 look_up=resolver.look_up,
+                set_user_id=settings.publisher.set_user_id,
             )
             for url in urls
         ]
@@ -134,6 +134,11 @@ def _from_anywhere(nodes: Sequence[Connector], choose: Callable[[int], int] = ra
     """Return the nodes in their order, beginning with any: else a whole fleet would sit on the first one."""
     first = choose(len(nodes))
     return [*nodes[first:], *nodes[:first]]
+
+
+def _current(url: str, settings: Settings) -> Callable[[], str]:
+    # Not a partial: that shows its arguments, the url with its password among them, to whoever prints it.
+    return lambda: url_with_password(url, settings)
 
 
 def _nothing() -> None:

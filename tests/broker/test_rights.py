@@ -12,10 +12,11 @@ import pytest
 from bus_amqp import EventBus, EventTopic, Settings, connect
 from bus_amqp.cli.main import main
 from bus_amqp.errors import AccessRefusedError
-from bus_amqp.sections import ConnectionSettings
+from bus_amqp.sections import ConnectionSettings, PublisherSettings
 from bus_amqp.testing.broker import RealBroker
 from bus_amqp.testing.recorder import Recorder
 from bus_amqp.topology import names
+from bus_amqp.wire.routing_key import plain_word
 from tests.broker.amqp_workbench import WAIT_SECONDS, with_login
 from tests.promise.subscribers import an_event
 from tests.promise.waiting import wait_until
@@ -209,6 +210,33 @@ def test_a_publisher_that_is_also_a_group_is_one_user(grant: Grant, bus: Callabl
     both.publish(an_event(1, event_source=SOURCE)).result(WAIT_SECONDS)
 
     assert recorder.wait_for(1, timeout_seconds=WAIT_SECONDS)
+
+
+@pytest.mark.parametrize("use_bulk_frames", [True, False], ids=["bulk", "plain"])
+def test_messages_say_which_user_they_are_from_and_nobody_can_say_another(
+    grant: Grant, rabbitmq_url: str, everything: EventBus, exchange: str, use_bulk_frames: bool
+):
+    """``publisher.set_user_id``: the broker itself vouches for the sender of each message in a queue."""
+    url = grant("--publisher", SOURCE)
+    settings = Settings(
+        exchange=exchange,
+        connection=ConnectionSettings(use_bulk_frames=use_bulk_frames),
+        publisher=PublisherSettings(set_user_id=True),
+    )
+    with connect(url, settings=settings) as publisher:
+        publisher.publish(an_event(1, event_source=SOURCE)).result(WAIT_SECONDS)
+
+    with opened(rabbitmq_url) as connection:
+        message = connection.channel().basic_get(names.group_queue(exchange, "billing"))
+        assert message.properties["user_id"] == urlsplit(url).username
+
+    def forge(channel: amqp.Channel) -> None:
+        channel.confirm_select()
+        forged = amqp.Message(b"{}", user_id="guest")
+        channel.basic_publish_confirm(forged, exchange, f"A.B.C.D.{plain_word(SOURCE)}")
+
+    with opened(url) as connection, pytest.raises(amqp.PreconditionFailed, match="user_id"):
+        forge(connection.channel())
 
 
 def test_a_right_that_is_missing_is_named(grant: Grant, bus: Callable[..., EventBus], everything: EventBus):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 from kombu.utils.url import url_to_parts
 
@@ -29,6 +30,19 @@ class Address:
         return f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
 
+def _split(url: str) -> tuple[SplitResult, Any] | None:
+    """Return urllib's and kombu's view of the url.  None: they can make nothing of it."""
+    try:
+        parts = url_to_parts(url)
+        split = urlsplit(url)
+        (parts.hostname or "").encode("idna")
+    except ValueError:
+        return None
+    if set("[]") & set(split.netloc.rpartition("@")[0]):  # urllib pairs them with those of the host
+        return None
+    return split, parts
+
+
 def parse_address(url: str) -> Address:
     """Parse ``amqp://user:password@host:port/vhost`` (``amqps://`` for TLS), percent-encoded as usual.
 
@@ -40,19 +54,16 @@ def parse_address(url: str) -> Address:
         raise SettingsError("the broker's url must begin with amqp:// or amqps:// (TLS)")
     if any(sign.isspace() or not sign.isprintable() for sign in url):
         raise SettingsError("the broker's url holds a space or a control character: percent-encode it")
-    try:
-        split = urlsplit(url)
-        parts = url_to_parts(url)
-        port = _PORTS[scheme] if parts.port is None else parts.port
-        (parts.hostname or "").encode("idna")
-        if set("[]") & set(split.netloc.rpartition("@")[0]):  # urllib pairs them with those of the host
-            raise ValueError("a bracket in user or password")
-    except ValueError:
-        # Not chained: urllib quotes what it took for the port, which may be half a password.
+    found = _split(url)
+    if found is None:
+        # Outside of the `except`: urllib quotes what it took for the port, which may be half a password, and even
+        # `from None` would leave its error in the context of this one.
         raise SettingsError(
             "the broker's url has an invalid host or port (1 to 65535);"
             " percent-encode / : @ # ? [ ] in user and password"
-        ) from None
+        )
+    split, parts = found
+    port = _PORTS[scheme] if parts.port is None else parts.port
     if not parts.hostname:
         raise SettingsError("the broker's url names no host: amqp://user:password@host:port/vhost")
     if not _HOST.fullmatch(parts.hostname):

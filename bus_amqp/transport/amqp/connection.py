@@ -41,7 +41,7 @@ class AmqpConnection:
 
     def __init__(
         self, driver: DriverConnection, inbox: Inbox, address: Address, settings: ConnectionSettings, *,
-        max_body_bytes: int, exchange: str,
+        max_body_bytes: int, exchange: str, user_id: str = "",
     ) -> None:  # fmt: skip
         self._driver = driver
         self._link = driver.link
@@ -50,6 +50,7 @@ class AmqpConnection:
         self._settings = settings
         self._max_body_bytes = max_body_bytes
         self._exchange = exchange
+        self._user_id = user_id  # who its messages say they are from
         self._is_closed = False
         server = driver.server_properties
         self._broker = f"{server.get('product', 'AMQP broker')} {server.get('version', '')} at {address}"
@@ -86,10 +87,10 @@ class AmqpConnection:
             close = self._closer(channel)
             result: BulkPublishChannel | PlainPublishChannel
             if self._settings.use_bulk_frames:
-                encoder = PublishEncoder(number, self._exchange, self._driver.frame_max)
+                encoder = PublishEncoder(number, self._exchange, self._driver.frame_max, self._user_id)
                 result = BulkPublishChannel(number, self._link, encoder, close)
             else:
-                result = PlainPublishChannel(channel, self._link, self._exchange, self._inbox, close)
+                result = PlainPublishChannel(channel, self._link, self._exchange, self._inbox, close, self._user_id)
             channel.confirm_select()
             self._inbox.add_publisher(number, result)
             channel.on_lost = self._loser(number, result)

@@ -18,18 +18,21 @@ from bus_amqp.transport.amqp.link import Link
 from bus_amqp.transport.amqp.opening import open_driver
 from bus_amqp.transport.amqp.tls import client_context
 
+MAX_USER_ID_BYTES = 255  # an AMQP short string
+
 
 class AmqpConnector:
     """One node and the way in.  May be used from any thread.
 
     ``exchange``: where messages go that name none.  Larger bodies than ``max_body_bytes`` are not delivered.
     ``current_url``: asked at each connect for the url with the password of now.  ``look_up``: see ``dialing``.
+    ``set_user_id``: messages say which user they are from.
     The lock makes "is that role aborted" and "its link is this one" one step.
     """
 
     def __init__(
         self, url: str, settings: ConnectionSettings, *, client_name: str, max_body_bytes: int, exchange: str,
-        current_url: Callable[[], str] | None = None, look_up: LookUp = look_up_here,
+        current_url: Callable[[], str] | None = None, look_up: LookUp = look_up_here, set_user_id: bool = False,
     ) -> None:  # fmt: skip
         self._address = parse_address(url)
         self._current_url = current_url  # None: ``url`` holds for ever
@@ -38,10 +41,15 @@ class AmqpConnector:
         self._max_body_bytes = max_body_bytes
         self._exchange = exchange
         self._look_up = look_up
+        self._set_user_id = set_user_id
         self._lock = threading.Lock()
         self._links: dict[str, Link] = {}  # the latest of each role; guarded by _lock
         self._aborted: set[str] = set()  # roles; guarded by _lock
         self._check_tls()
+        if set_user_id and settings.login == "external" and "@" not in url:
+            raise SettingsError("publisher.set_user_id: write the user that the certificate stands for into the url")
+        if set_user_id and len(self._address.user.encode()) > MAX_USER_ID_BYTES:
+            raise SettingsError(f"publisher.set_user_id: a user's name of {MAX_USER_ID_BYTES} bytes is the longest")
 
     def __repr__(self) -> str:
         return f"<AmqpConnector {self._address}>"
@@ -85,8 +93,9 @@ class AmqpConnector:
             link.close()
             raise
         return AmqpConnection(
-            driver, inbox, address, settings, max_body_bytes=self._max_body_bytes, exchange=self._exchange
-        )
+            driver, inbox, address, settings, max_body_bytes=self._max_body_bytes, exchange=self._exchange,
+            user_id=address.user if self._set_user_id else "",
+        )  # fmt: skip
 
     def _register(self, role: str, link: Link) -> None:
         with self._lock:

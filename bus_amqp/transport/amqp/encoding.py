@@ -27,20 +27,27 @@ _TIMESTAMP = struct.Struct(">Q")
 _SETTLE = struct.Struct(">BHIHHQBB")
 
 _CONTENT_TYPE, _HEADERS, _DELIVERY_MODE = 0x8000, 0x2000, 0x1000
-_MESSAGE_ID, _TIMESTAMP_FLAG, _TYPE, _APP_ID = 0x0080, 0x0040, 0x0020, 0x0008
+_MESSAGE_ID, _TIMESTAMP_FLAG, _TYPE, _USER_ID, _APP_ID = 0x0080, 0x0040, 0x0020, 0x0010, 0x0008
 _PERSISTENT = b"\x02"
 _CACHED_STRINGS = 1024  # types, sources and content types have few values; a cache without bound would be a leak
 
 
 class PublishEncoder:
-    """Encodes messages for one channel.  Keeps the constant parts; used by the connection's thread only."""
+    """Encodes messages for one channel.  Keeps the constant parts; used by the connection's thread only.
 
-    def __init__(self, channel: int, default_exchange: str, frame_max: int) -> None:
+    ``user_id``: who every message says it is from; "": none says so.
+    """
+
+    def __init__(self, channel: int, default_exchange: str, frame_max: int, user_id: str = "") -> None:
         self._channel = channel
         self._default_exchange = default_exchange
         self._max_payload = frame_max - FRAME_OVERHEAD
         self._exchanges: dict[str | None, bytes] = {}  # encoded names, with the length in front
         self._strings: dict[str, bytes] = {"": b""}  # the same for property values
+        self._user_id = self._string(user_id)
+        self._flags = _DELIVERY_MODE | (_USER_ID if user_id else 0)
+        # The user id follows the type on the wire: kept in one piece with it, it costs nothing per message.
+        self._kinds: dict[str, bytes] = {"": self._user_id}
 
     def encode(self, messages: Sequence[Message]) -> bytes:
         """Return the frames of all messages, in order.
@@ -48,7 +55,8 @@ class PublishEncoder:
         Raises ``InvalidArgumentError`` for a message that AMQP cannot carry; then none of the batch is encoded.
         """
         pieces: list[bytes] = []
-        append, strings, exchanges = pieces.append, self._strings, self._exchanges
+        append, strings, kinds, exchanges = pieces.append, self._strings, self._kinds, self._exchanges
+        constant_flags = self._flags
         lengths, channel, max_payload = _LENGTHS, self._channel, self._max_payload
         pack_method, pack_header, pack_body = (
             _METHOD_START.pack, _METHOD_END_HEADER_START.pack, _HEADER_END_BODY_START.pack,
@@ -63,7 +71,7 @@ class PublishEncoder:
                 append(lengths[len(key)])
                 append(key)
 
-                flags = _DELIVERY_MODE
+                flags = constant_flags
                 content_type = strings.get(message.content_type) or self._string(message.content_type)
                 if content_type:
                     flags |= _CONTENT_TYPE
@@ -82,10 +90,10 @@ class PublishEncoder:
                     flags |= _TIMESTAMP_FLAG
                     timestamp = _TIMESTAMP.pack(message.timestamp)
                     size += 8
-                kind = strings.get(message.type) or self._string(message.type)
-                if kind:
+                kind = kinds.get(message.type) or self._kind(message.type)
+                if message.type:
                     flags |= _TYPE
-                    size += len(kind)
+                size += len(kind)
                 app_id = strings.get(message.app_id) or self._string(message.app_id)
                 if app_id:
                     flags |= _APP_ID
@@ -120,6 +128,14 @@ class PublishEncoder:
         encoded = (self._default_exchange if name is None else name).encode()
         self._exchanges[name] = short = _LENGTHS[len(encoded)] + encoded
         return short
+
+    def _kind(self, value: str) -> bytes:
+        """Return the type, and behind it the user id."""
+        encoded = self._string(value) + self._user_id
+        if len(self._kinds) >= _CACHED_STRINGS:
+            self._kinds.clear()
+        self._kinds[value] = encoded
+        return encoded
 
     def _string(self, value: str) -> bytes:
         if not value:

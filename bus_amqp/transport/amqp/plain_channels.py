@@ -39,14 +39,16 @@ class PlainPublishChannel:
     """A channel in confirm mode; py-amqp encodes one message after another into the link's stream."""
 
     def __init__(
-        self, channel: DriverChannel, link: Link, exchange: str, inbox: Inbox, close: Callable[[], None]
-    ) -> None:
+        self, channel: DriverChannel, link: Link, exchange: str, inbox: Inbox, close: Callable[[], None],
+        user_id: str = "",
+    ) -> None:  # fmt: skip
         self._channel = channel
         self._number: int = channel.channel_id
         self._link = link
         self._exchange = exchange
         self._inbox = inbox
         self._close = close
+        self._user_id = user_id
         self._is_closed = False
         channel.events["basic_ack"].add(self._on_ack)
         channel.events["basic_nack"].add(self._on_nack)
@@ -64,7 +66,7 @@ class PlainPublishChannel:
         for message in messages:
             try:
                 self._channel.basic_publish(
-                    _amqp_message(message),
+                    _amqp_message(message, self._user_id),
                     exchange=self._exchange if message.exchange is None else message.exchange,
                     routing_key=message.routing_key,
                     mandatory=message.mandatory,
@@ -100,11 +102,13 @@ class PlainPublishChannel:
             self._close()
 
 
-def _amqp_message(message: Message) -> amqp.Message:
+def _amqp_message(message: Message, user_id: str) -> amqp.Message:
     properties: dict[str, Any] = {"delivery_mode": 2}
     for name in ("content_type", "message_id", "timestamp", "type", "app_id"):
         if value := getattr(message, name):
             properties[name] = value
+    if user_id:
+        properties["user_id"] = user_id
     if message.headers:
         properties["application_headers"] = dict(message.headers)
     return amqp.Message(message.body, **properties)

@@ -38,7 +38,8 @@ messages = st.builds(
 class Oracle:
     """Collects what py-amqp writes."""
 
-    def __init__(self, frame_max: int) -> None:
+    def __init__(self, frame_max: int, user_id: str = "") -> None:
+        self._user_id = user_id
         self.written = bytearray()
         self._write_frame = frame_writer(SimpleNamespace(frame_max=frame_max, bytes_sent=0), self)
 
@@ -53,6 +54,8 @@ class Oracle:
         for name in ("content_type", "message_id", "timestamp", "type", "app_id"):
             if value := getattr(message, name):
                 properties[name] = value
+        if self._user_id:
+            properties["user_id"] = self._user_id
         if message.headers:
             properties["application_headers"] = message.headers
         exchange = default_exchange if message.exchange is None else message.exchange
@@ -61,14 +64,18 @@ class Oracle:
         self._write_frame(1, channel, spec.Basic.Publish, arguments, content)
 
 
-@given(batch=st.lists(messages, max_size=4), channel=st.integers(1, 65535))
-def test_publishes_are_the_bytes_that_py_amqp_writes(batch, channel):
+@given(
+    batch=st.lists(messages, max_size=4),
+    channel=st.integers(1, 65535),
+    user_id=st.sampled_from(["", "guest", "ü" * 99]),
+)
+def test_publishes_are_the_bytes_that_py_amqp_writes(batch, channel, user_id):
     """Every broker reads py-amqp; a byte of difference would lose events or the connection."""
-    oracle = Oracle(FRAME_MAX)
+    oracle = Oracle(FRAME_MAX, user_id)
     for message in batch:
         oracle.publish(channel, message, "bus.events")
 
-    assert PublishEncoder(channel, "bus.events", FRAME_MAX).encode(batch) == oracle.written
+    assert PublishEncoder(channel, "bus.events", FRAME_MAX, user_id).encode(batch) == oracle.written
 
 
 @given(batches=st.lists(st.lists(messages, max_size=3), max_size=4))
@@ -85,9 +92,10 @@ def test_the_cache_of_strings_is_bounded():
     encoder = PublishEncoder(1, "bus.events", FRAME_MAX)
 
     for number in range(5000):
-        encoder.encode([Message("key", b"", app_id=f"source-{number}")])
+        encoder.encode([Message("key", b"", app_id=f"source-{number}", type=f"type-{number}")])
 
     assert len(encoder._strings) <= 1024
+    assert len(encoder._kinds) <= 1024
 
 
 @given(tags=st.lists(st.integers(1, 2**63), max_size=5), through=st.integers(0, 2**63))

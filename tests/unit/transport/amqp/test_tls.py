@@ -138,6 +138,22 @@ def test_another_host_name_is_refused(authority, server_context):
     assert "'localhost'" in refusal(server_context, host="localhost", ca_file=authority.file)
 
 
+def test_each_node_is_verified_by_its_own_name(authority):
+    """kombu's own failover verifies the second node by the first one's name: it takes who it should refuse."""
+    settings = {"ca_file": authority.file}
+    by_name, by_address = authority.issue("by-name", ["localhost"]), authority.issue("by-address", ["127.0.0.1"])
+
+    def let_in(peer: Peer) -> None:
+        peer.let_in()
+        peer.hear_goodbye()
+
+    with FakeBroker(let_in, tls=a_server(by_name)) as first, FakeBroker(let_in, tls=a_server(by_address)) as second:
+        a_connector(first, "localhost", **settings).connect("publisher").close()
+        a_connector(second, "127.0.0.1", **settings).connect("publisher").close()
+    assert "'127.0.0.1'" in refusal(a_server(by_name), host="127.0.0.1", **settings)
+    assert "'localhost'" in refusal(a_server(by_address), host="localhost", **settings)
+
+
 def test_a_plain_port_is_not_spoken_to_over_tls():
     """amqps:// for port 5672."""
 
