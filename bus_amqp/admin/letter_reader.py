@@ -13,7 +13,7 @@ too long, and the order stays.  Used by the connection's thread.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -36,10 +36,6 @@ class Held:
 
     letter: Letter
     channel: ConsumeChannel
-
-    def accept(self) -> None:
-        """Take it off the queue."""
-        self.channel.accept((self.letter.delivery.tag,))
 
 
 class LetterReader:
@@ -76,10 +72,18 @@ class LetterReader:
         """Whether all letters that were there at the beginning have been seen (or are gone by now)."""
         return self._is_over or self.seen >= self._count
 
-    def accept(self, held: Held) -> None:
-        """Take a letter off the queue, which makes room for another one."""
-        held.accept()
-        self._accepted += 1
+    def accept(self, letters: Iterable[Held]) -> None:
+        """Take letters off the queue, which makes room for others: as many as are known, in one call.
+
+        A quorum queue that has many acknowledgements under way keeps further ones back, and forgets them when the
+        channel closes: 17 of 149, acknowledged one by one, came back.
+        """
+        tags: dict[ConsumeChannel, list[int]] = {}
+        for held in letters:
+            tags.setdefault(held.channel, []).append(held.letter.delivery.tag)
+            self._accepted += 1
+        for channel, some in tags.items():
+            channel.accept(some)
 
     def turn(self, timeout_seconds: float, *, is_idle: bool = True) -> tuple[list[Held], list[Signal]]:
         """Return the letters that came, and the signals that are not the reader's.

@@ -108,6 +108,7 @@ class PutBack:
         self._sequence = 0
         self._open: dict[int, _Copy] = {}  # by sequence, oldest first
         self._waiting: deque[Held] = deque()  # meant, and not sent yet
+        self._stored: list[Held] = []  # confirmed in this turn
         self._exists: dict[str, bool] = {}
         self._blocked_reason = ""
         self._moved_at = clock()
@@ -169,6 +170,10 @@ class PutBack:
                 self._left = None if self._left is None else self._left - 1
         for signal in signals:
             self._handle(signal)
+        if self._stored:
+            self._reader.accept(self._stored)
+            self.outcome.done += len(self._stored)
+            self._stored = []
         if self._open and self._clock() - self._moved_at >= patience_seconds:
             why = f": it is blocked ({self._blocked_reason})" if self._blocked_reason else ""
             raise DeadlineExceededError(
@@ -184,8 +189,7 @@ class PutBack:
                         self._exists[copy.queue] = False
                         self._stay(copy.held.letter, _gone(copy.queue))
                     else:
-                        self._reader.accept(copy.held)
-                        self.outcome.done += 1
+                        self._stored.append(copy.held)
             case Rejected(channel=channel, sequence=sequence, multiple=multiple) if channel is self._channel:
                 for copy in self._settled(sequence, multiple):
                     self._stay(copy.held.letter, f"the broker could not store it on {copy.queue}: try again later")

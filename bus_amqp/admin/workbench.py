@@ -83,11 +83,15 @@ class Workbench:
                 if should_stop():
                     outcome.is_interrupted = True
                     break
-                for held in reader.turn(TURN_SECONDS)[0]:
-                    is_meant = wanted.matches(held.letter) and (only is None or held.letter.fingerprint() in only)
-                    if is_meant and outcome.done != limit:
-                        reader.accept(held)
-                        outcome.done += 1
+                meant = [
+                    held
+                    for held in reader.turn(TURN_SECONDS)[0]
+                    if wanted.matches(held.letter) and (only is None or held.letter.fingerprint() in only)
+                ]
+                if limit is not None:
+                    del meant[limit - outcome.done :]
+                reader.accept(meant)
+                outcome.done += len(meant)
         return outcome
 
     def putting_back(

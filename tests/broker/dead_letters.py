@@ -96,11 +96,11 @@ class Scene:
             def all_came() -> bool:
                 for signal in connection.turn(0.2):
                     if isinstance(signal, Deliveries):
+                        channel.accept([one.tag for one in signal.deliveries])
                         for one in signal.deliveries:
                             number = Event.model_validate_json(one.body or b"", by_alias=True).details["number"]
                             assert isinstance(number, int)
                             found.append(number)
-                            channel.accept([one.tag])
                 return len(found) >= count
 
             wait_until(all_came, f"{count} from {queue}", SECONDS)
