@@ -94,10 +94,13 @@ def letter_of(delivery: Delivery, position: int, exchange: str) -> Letter:
     except UndecodableError:
         event = None
     death: Mapping[str, object] = properties.deaths[0] if properties.deaths else {}
-    reason = _text(headers.get(dead_letter.REASON))
-    is_by_broker = not reason
+    reason, exception = _text(headers.get(dead_letter.REASON)), _text(headers.get(dead_letter.EXCEPTION))
+    # No copy of ours carries the broker's account: where there is one, the broker was the last to act on it.
+    is_by_broker = bool(death) or reason in ("", ASTRAY)
     if is_by_broker:
-        reason = _brokers_reason(death, headers, exchange)
+        # A copy that waits for another attempt says `astray`: that is read only if it cannot return.
+        reason = reason if reason and not death else _brokers_reason(death, headers, exchange)
+        exception = "; ".join(filter(None, (_EXPLANATIONS.get(reason, ""), exception and f"before that: {exception}")))
     time = death.get("time")
     died_at = time if is_by_broker and isinstance(time, datetime) else None
     return Letter(
@@ -108,7 +111,7 @@ def letter_of(delivery: Delivery, position: int, exchange: str) -> Letter:
         event,
         reason=reason,
         is_by_broker=is_by_broker,
-        exception=_text(headers.get(dead_letter.EXCEPTION)) or _EXPLANATIONS.get(reason, ""),
+        exception=exception,
         attempts=_count(headers.get(dead_letter.ATTEMPTS)),
         earlier_attempts=_count(headers.get(EARLIER_ATTEMPTS)) or 0,
         times_put_back=_count(headers.get(PUT_BACK)) or 0,

@@ -123,6 +123,8 @@ class LetterReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Give back what is in the hand, in the order in which it was taken."""
+        if kind is not None and not issubclass(kind, Exception | GeneratorExit):
+            return  # interrupted anywhere, in the middle of a frame perhaps: who closes the connection gives back
         is_well = kind is None or issubclass(kind, GeneratorExit)
         try:
             if is_well:

@@ -31,7 +31,7 @@ LAST_CONFIRMS_SECONDS = 5.0  # for the copies under way when somebody asks to st
 NAMED = 1000  # letters that an outcome names
 TURN_SECONDS = 0.2  # so often does it look whether to stop
 _BROKERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
-_KEPT = (ROUTING_KEY, FIRST_FAILURE)
+_KEPT = (ROUTING_KEY, FIRST_FAILURE, "x-bus-exchange")  # the last: where it was first published
 
 
 @dataclass(slots=True)

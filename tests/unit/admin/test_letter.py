@@ -131,6 +131,18 @@ def test_an_event_that_could_not_return_from_its_wait_is_astray() -> None:
     assert (letter.reason, letter.attempts, letter.queue) == ("astray", 2, "bus.tmp.0000")
 
 
+def test_the_broker_has_the_last_word_over_an_earlier_failure() -> None:
+    """A copy for a later attempt says why it waits; what ended it since is the reason to know."""
+    noted = {**NOTED, "x-bus-reason": "astray"}
+    poison = a_letter(headers=noted, deaths=({"queue": "bus.billing", "reason": "delivery_limit"},))
+    astray = a_letter(headers=noted, deaths=({"queue": "bus.wait.5s", "reason": "expired"},))
+
+    assert (poison.reason, poison.attempts) == ("delivery_limit", 5)
+    assert poison.exception.endswith("; before that: ValueError: no")
+    assert (astray.reason, astray.is_by_broker) == ("astray", True)
+    assert a_letter(headers=noted).reason == "astray"  # a broker without such an account
+
+
 @pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"[1]", b'{"eventCategory": 5}', b"{" * 5000, None])
 def test_what_is_no_event_is_still_a_letter(body: bytes | None) -> None:
     """What lands here is by its nature broken."""

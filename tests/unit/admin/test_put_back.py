@@ -198,6 +198,19 @@ def test_a_letter_waits_for_its_own_confirm(desk: Desk, monkeypatch: pytest.Monk
     assert desk.numbers(DEAD) == [0, 1, 2]
 
 
+def test_nothing_is_taken_off_before_its_confirm(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The copies are on the queue, and the broker has not said so: killed now, both are there, never none."""
+    monkeypatch.setattr("bus_amqp.admin.put_back.CONFIRM_SECONDS", 0.05)
+    desk.fail_many(3)
+    run = desk.workbench().putting_back(LetterFilter(), limit=None, should_stop=never)
+    desk.connector.memory_broker.hold_confirms()
+
+    with pytest.raises(DeadlineExceededError, match="up to 3 of them perhaps in both places"):
+        run.run()
+
+    assert (run.outcome.done, desk.numbers(HOME), desk.numbers(DEAD)) == (0, [0, 1, 2], [0, 1, 2])
+
+
 def test_asked_to_stop_it_settles_what_is_under_way(desk: Desk) -> None:
     """Ctrl-C: nothing is lost, and what was confirmed is not left in both places."""
     desk.fail_many(5 * WINDOW)
