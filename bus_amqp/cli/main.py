@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from bus_amqp.cli import output
-from bus_amqp.cli.commands import broker, demo
+from bus_amqp.cli.commands import broker, dead_letters, demo, groups
 from bus_amqp.cli.commands.forward import forward
 from bus_amqp.cli.commands.permissions import permissions
 from bus_amqp.cli.commands.publish import publish
@@ -42,6 +42,8 @@ app.command()(forward)
 app.command()(tail)
 app.command()(run)
 app.command()(permissions)
+app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(groups.app, name="groups")
 app.add_typer(broker.app, name="broker")
 app.add_typer(demo.app, name="demo")
 

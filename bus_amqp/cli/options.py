@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from bus_amqp.settings import Settings
+    from bus_amqp.topic import EventTopic
 
 Url = Annotated[
     str | None,
@@ -38,6 +39,25 @@ def settings_from(url: str | None, exchange: str | None = None, file: Path | Non
     from bus_amqp.settings import load_settings
 
     return load_settings(url=url, exchange=exchange, settings_file=file)
+
+
+def topic_from(
+    category: str | None,
+    event_type: str | None,
+    resource_type: str | None,
+    resource_uuid: str | None,
+    source: str | None,
+) -> EventTopic:
+    """Return the topic that the options describe; none of them: everything.  Raises ``InvalidArgumentError``."""
+    from bus_amqp.topic import EventTopic
+
+    return EventTopic(
+        event_category=category,
+        event_type=event_type,
+        resource_type=resource_type,
+        resource_uuid=resource_uuid,
+        event_source=source,
+    )
 
 
 def faults_of(exc: Exception) -> str:

@@ -107,6 +107,19 @@ def terminal_lines() -> int:
     return shutil.get_terminal_size().lines
 
 
+def confirm(question: str, *, is_certain: bool) -> None:
+    """Ask whether to go on, unless that is certain.  Ends the command for a no, and where nobody is to be asked."""
+    import typer
+
+    if is_certain:
+        return
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise typer.BadParameter(f"{question} Nobody is here to ask: say --yes")
+    if not typer.confirm(question, err=True):
+        say("nothing was done")
+        raise typer.Exit(1)
+
+
 def draw(renderable: RenderableType) -> None:
     """Draw something of rich's once."""
     from rich.console import Console

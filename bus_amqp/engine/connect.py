@@ -50,6 +50,19 @@ def connect(
     return bus
 
 
+def connectors_of(settings: Settings, *, client_name: str) -> tuple[list[Connector], Callable[[], None]]:
+    """Return what connects to each node of the settings' url, and what to call when they are done with.
+
+    For who needs a connection and no bus.  Raises ``SettingsError``.
+    """
+    return _connectors(_urls(None, settings), settings, client_name)
+
+
+def first_url(settings: Settings) -> str:
+    """Return the url of the first node.  Raises ``SettingsError``."""
+    return _urls(None, settings)[0]
+
+
 def _urls(url: object, settings: Settings) -> list[str]:
     """Return the nodes' urls.  Raises ``SettingsError``, which quotes no url: there may be a password in it."""
     if url is None:

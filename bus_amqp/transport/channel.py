@@ -35,5 +35,12 @@ class ConsumeChannel(Protocol):
     def discard(self, tags: Sequence[int]) -> None:
         """Reject these deliveries without requeue: the queue's own dead-lettering takes them.  Never blocks."""
 
+    def stop(self) -> None:
+        """End the consumer: nothing more comes, and what is unsettled stays in the hand until ``close``.
+
+        For who holds a queue through several channels, and wants to give back in order: what one channel gives
+        back must not be delivered to another.  Never before giving back to other consumers (see ``close``).
+        """
+
     def close(self) -> None:
         """Close the channel without cancelling first: the broker requeues what is unsettled, in order."""

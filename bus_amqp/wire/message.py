@@ -5,7 +5,7 @@ Neutral to the transport: no frame and no kombu type appears here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 JSON_CONTENT_TYPE = "application/json"
@@ -55,7 +55,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Properties:
-    """The AMQP properties of a delivery that the bus reads; absent ones are empty, ``timestamp`` 0."""
+    """The AMQP properties of a delivery that the bus reads; absent ones are empty, ``timestamp`` 0.
+
+    ``deaths``: RabbitMQ's ``x-death``, the latest first: ``queue``, ``reason``, ``exchange``, aware ``time`` ...
+    """
 
     content_type: str = ""
     message_id: str = ""
@@ -63,6 +66,7 @@ class Properties:
     type: str = ""
     app_id: str = ""
     headers: Mapping[str, HeaderValue] = field(default_factory=dict)
+    deaths: Sequence[Mapping[str, object]] = ()
 
 
 class Delivery:

@@ -31,15 +31,8 @@ def tail(
 ) -> None:
     """Print events as they happen: all of them, or those of a topic.  Takes them from nobody."""
     from bus_amqp.engine.connect import connect
-    from bus_amqp.topic import EventTopic
 
-    topic = EventTopic(
-        event_category=category,
-        event_type=event_type,
-        resource_type=resource_type,
-        resource_uuid=resource_uuid,
-        event_source=source,
-    )
+    topic = options.topic_from(category, event_type, resource_type, resource_uuid, source)
     loaded = options.settings_from(url, exchange, settings)
     arrived: Queue[Event] = Queue(_AHEAD)
     is_over = Flag()

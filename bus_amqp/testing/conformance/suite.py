@@ -5,6 +5,7 @@ from bus_amqp.testing.conformance.consuming import TestDiscard, TestGivingBack, 
 from bus_amqp.testing.conformance.declaring import TestDeclare, TestQueues
 from bus_amqp.testing.conformance.publishing import TestConfirms, TestContent
 from bus_amqp.testing.conformance.routing import TestRouting
+from bus_amqp.testing.conformance.stopping import TestStop
 
 __all__ = [
     "TestClose",
@@ -19,5 +20,6 @@ __all__ = [
     "TestPrefetch",
     "TestQueues",
     "TestRouting",
+    "TestStop",
     "TestTurn",
 ]

@@ -101,13 +101,13 @@ class AmqpConnection:
         with self._request(f"consuming from {queue!r}"):
             channel: DriverChannel = self._driver.channel()
             number: int = channel.channel_id
-            close = self._closer(channel)
+            close, stop = self._closer(channel), self._stopper(channel)
             result: BulkConsumeChannel | PlainConsumeChannel
             on_message: Callable[..., None] | None = None
             if self._settings.use_bulk_frames:
-                result = BulkConsumeChannel(number, queue, self._link, close)
+                result = BulkConsumeChannel(number, queue, self._link, close, stop)
             else:
-                result = PlainConsumeChannel(channel, queue, self._link, self._inbox, self._max_body_bytes, close)
+                result = PlainConsumeChannel(channel, queue, self._link, self._inbox, self._max_body_bytes, close, stop)
                 on_message = result.on_message
             channel.basic_qos(0, prefetch, a_global=False)  # RabbitMQ 4.3 refuses the global kind
             self._inbox.add_consumer(number, result)  # the first deliveries may come in one piece with the answer
@@ -134,6 +134,14 @@ class AmqpConnection:
                     channel.close()
 
         return close
+
+    def _stopper(self, channel: DriverChannel) -> Callable[[], None]:
+        def stop() -> None:
+            with self._request("ending a consumer"):
+                for tag in tuple(channel.cancel_callbacks):  # none, if the broker has ended it already
+                    channel.basic_cancel(tag)
+
+        return stop
 
     def _loser(self, number: int, channel: _AnyChannel) -> Callable[[ChannelError], None]:
         def lose(error: ChannelError) -> None:

@@ -65,7 +65,10 @@ class OpenTags:
 class BulkConsumeChannel:
     """A channel with one consumer; encodes its settlements by itself and hands them to the link's stream."""
 
-    def __init__(self, number: int, queue: str, link: Link, close: Callable[[], None]) -> None:
+    def __init__(
+        self, number: int, queue: str, link: Link, close: Callable[[], None], stop: Callable[[], None]
+    ) -> None:
+        self._stop = stop
         self._number = number
         self._queue = queue
         self._link = link
@@ -94,6 +97,11 @@ class BulkConsumeChannel:
     def lost(self) -> None:
         """Note that the broker has closed the channel: one more frame on it would cost the connection."""
         self._is_closed = True
+
+    def stop(self) -> None:
+        """End the consumer; what is unsettled stays in the hand."""
+        if not self._is_closed:
+            self._stop()
 
     def close(self) -> None:
         """Close the channel; not cancelled first, so that the broker requeues in order."""

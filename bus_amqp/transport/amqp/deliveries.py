@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from amqp.exceptions import AMQPError
@@ -64,13 +65,15 @@ def parse_properties(property_list: bytes) -> Properties:
 
 def properties_from(values: Mapping[str, Any]) -> Properties:
     """Return the properties that the bus reads, from py-amqp's dictionary of all."""
+    table = values.get("application_headers") or {}
     return Properties(
         content_type=readable(values.get("content_type", "")),
         message_id=readable(values.get("message_id", "")),
         timestamp=values.get("timestamp", 0),
         type=readable(values.get("type", "")),
         app_id=readable(values.get("app_id", "")),
-        headers=_plain_headers(values.get("application_headers") or {}),
+        headers=_plain_headers(table),
+        deaths=_deaths(table["x-death"]) if "x-death" in table else (),
     )
 
 
@@ -104,6 +107,26 @@ def deliver_arguments(payload: bytes) -> tuple[str, int, bool, str, str]:
     names = (payload[5:at], payload[exchange:key], payload[key + 1 :])
     consumer_tag, exchange_name, routing_key = (name.decode("utf-8", "replace") for name in names)
     return consumer_tag, tag, redelivered & 1 == 1, exchange_name, routing_key
+
+
+def _deaths(value: object) -> tuple[dict[str, object], ...]:
+    """Return the broker's account of why a message left its queues; anything else that a client wrote there is none."""
+    entries = value if isinstance(value, list) else []
+    return tuple(
+        {
+            readable(str(key)): _plain_value(item)
+            for key, item in entry.items()
+            if isinstance(item, str | int | datetime)
+        }
+        for entry in entries
+        if isinstance(entry, Mapping)
+    )
+
+
+def _plain_value(value: str | int | datetime) -> str | int | datetime:
+    if isinstance(value, str):
+        return readable(value)
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value  # py-amqp's are naive, in UTC
 
 
 def message_id_of(property_list: bytes) -> str:

@@ -119,8 +119,9 @@ class PlainConsumeChannel:
 
     def __init__(
         self, channel: DriverChannel, queue: str, link: Link, inbox: Inbox, max_body_bytes: int,
-        close: Callable[[], None],
+        close: Callable[[], None], stop: Callable[[], None],
     ) -> None:  # fmt: skip
+        self._stop = stop
         self._channel = channel
         self._number: int = channel.channel_id
         self._queue = queue
@@ -174,6 +175,11 @@ class PlainConsumeChannel:
     def lost(self) -> None:
         """Note that the broker has closed the channel."""
         self._is_closed = True
+
+    def stop(self) -> None:
+        """End the consumer; what is unsettled stays in the hand."""
+        if not self._is_closed:
+            self._stop()
 
     def close(self) -> None:
         """Close the channel; not cancelled first, so that the broker requeues in order."""

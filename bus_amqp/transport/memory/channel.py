@@ -167,6 +167,14 @@ class MemoryConsumeChannel:
         unsettled, self._unacked = list(self._unacked.values()), {}
         self._broker.objects.detach(self._queue, self, unsettled)
 
+    def stop(self) -> None:
+        """End the consumer; what is unsettled stays in the hand."""
+        with self._broker.lock:
+            self._owner.check()
+            if self._is_open:
+                self._broker.objects.detach(self._queue, self, [])
+                self._broker.objects.dispatch()
+
     def close(self) -> None:
         """Close the channel: what is unsettled goes back in order."""
         with self._broker.lock:
