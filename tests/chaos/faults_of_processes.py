@@ -7,7 +7,7 @@ from itertools import pairwise
 from bus_amqp.topology import names
 from tests.chaos.consumer import EXIT_STATUS, FAILING_SHARE
 from tests.chaos.part import NARROW, WIDE, Membership
-from tests.chaos.scenario import TEMPORARY, USUAL_CAST, WORK, Scenario, bitten, register
+from tests.chaos.scenario import LIBFAKETIME, TEMPORARY, USUAL_CAST, WORK, Scenario, bitten, register
 from tests.chaos.scene import Scene
 from tests.chaos.troupe import Actor
 
@@ -115,6 +115,23 @@ def publisher_killed(scene: Scene) -> str:
     return f"{bitten(status == -9 and left > 0, 'killed with accepted events unconfirmed')}: {left} of {victim.name}"
 
 
+def publisher_killed_without_disk(scene: Scene) -> str:
+    """The same with the outbox in memory: what the broker had not confirmed dies with the process, and no more."""
+    victim = scene.publishers[0]
+    scene.publish_path.refuse()
+    scene.let_pass(1.0)
+    status = victim.kill()
+    scene.read()
+    left = {key for key in scene.books.accepted if key.publisher == victim.name and key not in scene.books.confirmed}
+    for name in scene.memberships():
+        override = scene.override(name)
+        override.wants, override.may_want = (lambda key: key not in left), (lambda key: key in left)
+    scene.publish_path.restore()
+    scene.heal()
+    scene.wait_ready(scene.start_publisher())
+    return f"{bitten(status == -9 and left, 'killed with accepted events unconfirmed, which are gone')}: {len(left)}"
+
+
 def outbox_disk_full(scene: Scene) -> str:
     """The broker away, and no room on disk for what waits: the callers are told, and what was accepted is kept."""
     scene.publish_path.refuse()
@@ -202,13 +219,23 @@ register(
 register(Scenario("handlers-hang", "handlers that hang", handlers_hang, cast=_MOODY_CAST, interruptions=0))
 register(Scenario("handlers-exit", "a handler that ends its process", handlers_exit, cast=_MOODY_CAST))
 register(Scenario("poison-flood", "flood of undecodable messages", poison_flood, interruptions=0))
-register(Scenario("clock-set-back", "clock set back an hour", clock_set_back, clock_file=True, interruptions=0))
+register(
+    Scenario(
+        "clock-set-back",
+        "clock set back an hour",
+        clock_set_back,
+        needs=(LIBFAKETIME,),
+        clock_file=True,
+        interruptions=0,
+    )
+)
 register(
     Scenario(
         "publisher-killed", "publisher: kill -9, disk outbox", publisher_killed,
         needs=("publisher.outbox_directory",), publishers_have_outbox=True,
     )
 )  # fmt: skip
+register(Scenario("publisher-killed-memory", "publisher: kill -9, outbox in memory", publisher_killed_without_disk))
 register(
     Scenario(
         "outbox-disk-full", "disk of the outbox full", outbox_disk_full,

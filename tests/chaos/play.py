@@ -85,7 +85,7 @@ def _play(scene: Scene, outcome: Outcome) -> None:
     audiences = [replace(one, parked=parked_in(scene, one.name)) for one in audiences]
     timeline = Timeline(began, struck, healed, ended)
     consumers = len([actor for actor in scene.consumers if actor.part.memberships])
-    outcome.verdict = judge(scene.books, audiences, timeline, scene.scenario.bounds_for(consumers))
+    outcome.verdict = judge(scene.books, audiences, timeline, scene.scenario.bounds_for(consumers, scene.interruptions))
 
 
 def _open(scene: Scene) -> None:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import statistics
 import time
 from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from bus_amqp.errors import TransportError
+from bus_amqp.testing.command import run_command
+from tests.chaos.page import PAGE, Run, text_of, with_text
 from tests.chaos.play import Outcome
 from tests.chaos.scenario import Scenario
 
@@ -48,6 +55,9 @@ class Report:
         """Write the files and return whether all is well."""
         self._results.parent.mkdir(parents=True, exist_ok=True)
         self._results.write_text(json.dumps(self.to_json(), indent=1) + "\n")
+        if writes_page:
+            page = with_text(PAGE.read_text(), text_of(self._run(), self.outcomes, self.missing))
+            PAGE.write_text(page)
         broken = [one for one in self.outcomes if not one.is_well]
         events = sum(one.verdict.accepted for one in self.outcomes)
         print(
@@ -57,9 +67,21 @@ class Report:
         )
         return not broken and not self.missing
 
+    def _run(self) -> Run:
+        packages = ("bus-amqp", "amqp", "kombu", "pydantic")
+        versions = [f"Python {platform.python_version()}", *(f"{name} {metadata.version(name)}" for name in packages)]
+        return Run(
+            when=f"{datetime.now(UTC):%Y-%m-%d}",
+            commit=_commit(),
+            machine=f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
+            versions=", ".join(versions),
+            seconds=time.monotonic() - self._began,
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return everything."""
         return {
+            "run": asdict(self._run()),
             "outcomes": [
                 {
                     "scenario": one.scenario.name,
@@ -77,3 +99,10 @@ class Report:
                 for scenario, stage, reason in self.missing
             ],
         }
+
+
+def _commit() -> str:
+    try:
+        return run_command(["git", "describe", "--always", "--dirty"], timeout_seconds=10).strip()
+    except TransportError:  # an unpacked source archive
+        return "unknown"

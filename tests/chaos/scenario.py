@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bus_amqp
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from tests.chaos.scene import Scene
 
 LOCAL, DOCKER, CLUSTER = "local", "docker", "cluster"
+LIBFAKETIME = "libfaketime (apt-get install faketime)"
 STAGES = (LOCAL, DOCKER, CLUSTER)
 
 PUBLISHERS = 2
@@ -63,13 +65,13 @@ class Scenario:
     clock_file: bool = False  # processes run under libfaketime
     bounds: Mapping[str, float] = field(default_factory=dict)  # others than the usual
 
-    def bounds_for(self, consumers: int) -> Bounds:
-        """Return the bounds with that many consumer processes."""
+    def bounds_for(self, consumers: int, interruptions: int) -> Bounds:
+        """Return the bounds with that many consumer processes, and what they had in hand lost that often."""
         in_hand = PREFETCH * consumers + CONFIRM_WINDOW * PUBLISHERS
-        return Bounds(duplicates=self.interruptions * in_hand + self.extra_duplicates, **self.bounds)  # type: ignore[arg-type]
+        return Bounds(duplicates=interruptions * in_hand + self.extra_duplicates, **self.bounds)  # type: ignore[arg-type]
 
     def missing(self) -> list[str]:
-        """Return which of its needs this bus does not have."""
+        """Return which of its needs this bus, or this machine, does not have."""
         return [need for need in self.needs if not _has(need)]
 
 
@@ -84,8 +86,15 @@ def register(scenario: Scenario) -> Scenario:
     return scenario
 
 
+def find_faketime() -> Path | None:
+    """Return the library that lies to a process about the time, if this machine has it."""
+    return next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+
+
 def _has(need: str) -> bool:
-    """Whether the bus has a setting ``section.field`` or a name ``bus_amqp.Name``."""
+    """Whether the bus has a setting ``section.field`` or a name ``bus_amqp.Name``, or the machine ``libfaketime``."""
+    if need == LIBFAKETIME:
+        return find_faketime() is not None
     owner, _, name = need.rpartition(".")
     if owner == "bus_amqp":
         return hasattr(bus_amqp, name)

@@ -18,13 +18,12 @@ from tests.chaos.books import Books, Key
 from tests.chaos.operator import Operator
 from tests.chaos.part import Membership, Part
 from tests.chaos.referee import Audience
-from tests.chaos.scenario import CONFIRM_WINDOW, HEARTBEAT_SECONDS, PREFETCH, Scenario
+from tests.chaos.scenario import CONFIRM_WINDOW, HEARTBEAT_SECONDS, PREFETCH, Scenario, find_faketime
 from tests.chaos.troupe import Actor, Troupe
 from tests.chaos.verdict import Excuse
 
 _LOOK_SECONDS = 0.05
 _READY_SECONDS = 60.0
-_FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
 
 class ScenarioFailedError(AssertionError):
@@ -64,6 +63,7 @@ class Scene:
         self.publishers: list[Actor] = []
         self.consumers: list[Actor] = []
         self.healed_at: int | None = None  # set by the scenario if it is not the end of its function
+        self.interruptions = scenario.interruptions  # the scenario may count more
         self._overrides: dict[str, Override] = {}
         self._started = 0
         self._variables: dict[str, str] = {}
@@ -240,10 +240,11 @@ class Scene:
 
 
 def _faketime(clock_file: Path) -> dict[str, str]:
-    if not _FAKETIME.exists():
-        raise ScenarioFailedError(f"there is no {_FAKETIME}: on Debian and Ubuntu apt-get install faketime")
+    library = find_faketime()
+    if library is None:
+        raise ScenarioFailedError("there is no libfaketime: on Debian and Ubuntu apt-get install faketime")
     return {
-        "LD_PRELOAD": str(_FAKETIME),
+        "LD_PRELOAD": str(library),
         "FAKETIME_TIMESTAMP_FILE": str(clock_file),
         "FAKETIME_CACHE_DURATION": "1",  # seconds; without, each look at the clock reads the file
         # Else it mistakes the times that Python's interpreter lock waits for, and the processes crawl (measured:
