@@ -23,7 +23,7 @@ from tests.chaos.troupe import Troupe
 
 SHORT = Scale(rate=150.0, phase_seconds=1.5, events=0)
 SOAK = Scale(rate=150.0, phase_seconds=20.0, events=0)  # before and after it, to see what the processes hold
-FULL_EVENTS = 25_000  # of each scenario, on each of its stages
+FULL_EVENTS = 20_000  # of each scenario, on each of its stages
 FULL_RATE = 700.0
 
 

@@ -167,7 +167,8 @@ def _broken_flow(books: Books, audiences: Sequence[Audience], timeline: Timeline
     accepted = sorted(books.accepted.values())
     phases = {
         "before": (timeline.began, timeline.struck),
-        "during": (timeline.struck, timeline.healed),
+        # A fault that is over at once, a kill for example, has its effect for a while.
+        "during": (timeline.struck, max(timeline.healed, timeline.struck + SECOND)),
         "after": (timeline.healed, timeline.ended),
     }
     broken = [

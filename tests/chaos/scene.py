@@ -46,6 +46,7 @@ class Override:
     wants: Callable[[Key], bool] | None = None
     may_want: Callable[[Key], bool] | None = None
     excuse: Excuse | None = None
+    counts_as_one: bool = False  # a plain group: it is enough that one of its processes consumes again
 
 
 class Scene:
@@ -228,7 +229,7 @@ class Scene:
                     name=name,
                     keeps_order=membership.keeps_order,
                     since=0 if membership.group else self._ready_at(members[0]),
-                    workers=() if membership.keeps_order else tuple(members),
+                    workers=() if membership.keeps_order or override.counts_as_one else tuple(members),
                     excuse=override.excuse,
                     **changes,
                 )
