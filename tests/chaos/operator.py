@@ -16,6 +16,7 @@ import amqp
 
 from bus_amqp.testing.broker import RealBroker
 
+_ANSWER_SECONDS = 10.0
 ALL_EVENTS = "*.*.*.*.*"  # the binding of a topic without conditions
 _ALL_CONSUMERS = """
 [F(proplists:get_value(channel_pid, C), proplists:get_value(consumer_tag, C)) ||
@@ -100,14 +101,14 @@ class Operator:
     def bodies(self, queue: str) -> list[bytes]:
         """Return what lies in a queue, and leave it there."""
         found: list[bytes] = []
+        state = self.queue_state(queue)
+        if state is None or not state[0]:
+            return []
         with self.channel() as channel:  # whose end gives it all back
             channel.auto_decode = False
-            try:
-                while (message := channel.basic_get(queue)) is not None:
-                    body = message.body
-                    found.append(body.encode() if isinstance(body, str) else bytes(body))
-            except amqp.exceptions.NotFound:
-                return []
+            channel.basic_consume(queue, callback=lambda message: found.append(bytes(message.body)))
+            while len(found) < state[0]:
+                channel.connection.drain_events(timeout=_ANSWER_SECONDS)
         return found
 
     def publish_raw(self, exchange: str, routing_key: str, body: bytes, count: int) -> None:
