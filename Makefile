@@ -14,7 +14,7 @@ PYENV_VERSIONS = $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-pythons check format sabotage fuzz bench schemas up down ci clean
+.PHONY: help demo test test-fast test-pythons check format sabotage fuzz chaos chaos-short soak bench schemas up down ci clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,15 @@ sabotage: $(VENV)/.with-tools ## break the code on purpose, a line at a time: ea
 
 fuzz: $(VENV)/.with-fuzzer ## search for bytes that break decoder and parsers, a minute each, led by coverage
 	@$(BIN)/python -m tests.fuzz.atheris_target $(ARGS)
+
+chaos: $(VENV)/.with-tools ## break everything, over a million events, and write docs/guide/guarantees.md (half an hour)
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
+chaos-short: $(VENV)/.with-tools ## each fault once, on the broker where it bites, within ten minutes
+	@$(BIN)/python -m tests.chaos --short $(ARGS)
+
+soak: $(VENV)/.with-tools ## ten minutes of traffic under random faults: nothing is lost and nothing grows
+	@$(BIN)/python -m tests.chaos --soak 600 $(ARGS)
 
 bench: $(VENV)/.with-peers ## measure ourselves beside our peers on one broker: table, JSON, chart
 	@$(BIN)/python -m benchmarks $(ARGS)

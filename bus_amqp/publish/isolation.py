@@ -4,6 +4,9 @@ Pure bookkeeping.  The messages that were open are suspects.  They are sent agai
 confirmed whole before the next one goes; a batch that costs the channel is divided.  One refused alone is at fault.
 Sixteenths: of 4,096 suspects the culprit is found with three more closes, and a good message before it is sent at
 most four times (halves: twelve; one by one: once, and four thousand round trips).
+
+A broker that rejects (``basic.nack``) is probed in the same way: of a whole window sent again it could take a later
+message first (measured in a cluster whose node was cut off: 236 events behind later ones of their resource).
 """
 
 from __future__ import annotations
@@ -36,6 +39,10 @@ class Isolation:
         self._suspects = 0 if is_found else open_events
         self._batch = 1 if is_found else min(BATCH_AT_MOST, -(-open_events // PARTS))
         return is_found
+
+    def probe(self) -> None:
+        """Note that the broker rejected messages: it is asked with one at a time until it takes them again."""
+        self._batch = 1
 
     def passed(self) -> None:
         """Note that a batch was confirmed."""

@@ -184,6 +184,7 @@ class Publisher:
         self._outcomes.forget_returned()  # what came back once may find a queue now
         rejected, self._rejected = sorted(self._rejected, key=_number), []
         self._restore(rejected)
+        self._isolation.probe()  # of many in flight the broker could take a later one first
 
     def _restore(self, entries: list[Entry]) -> None:
         if entries:
@@ -215,8 +216,6 @@ class Publisher:
                     self._outcomes.note_returned(entries, signal)
                 case ChannelClosed():
                     closed = signal.error
-                case _:
-                    pass  # a publish connection has no deliveries
         if len(self._rejected) > rejected_before:  # one line for each turn, not each message
             logger.warning("the broker rejected %d messages; they are sent again", len(self._rejected))
         if settled:

@@ -17,6 +17,8 @@ _HELD_BYTES = 1024 * 1024
 # "Linger for zero seconds": close sends a reset, not an orderly end.
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _LONG_SECONDS = 3600.0
+# A narrow path hands its bytes on in pieces of a hundredth of a second.
+_PIECES_PER_SECOND = 100
 
 
 @dataclass(slots=True)
@@ -27,6 +29,8 @@ class Conditions:
     hold_down: bool = False
     delay_seconds: float = 0.0
     piece_bytes: int = 0
+    bytes_per_second: int = 0  # of each connection, each way; 0: no limit
+    pieces: int = 0  # forwarded so far, counted by the proxy's thread
 
     def set(self, **changes: bool | float | int) -> None:
         """Change some of them."""
@@ -45,6 +49,7 @@ class _Direction:
     size_bytes: int = 0
     has_ended: bool = False  # the source will send no more
     is_stuck: bool = False  # the sink takes no more for now
+    free_at: float = 0.0  # a narrow path is busy with the last piece until then
 
 
 class ProxiedConnection:
@@ -73,7 +78,7 @@ class ProxiedConnection:
         """Return after how many seconds there is something to do without either socket being ready."""
         delay = self._conditions.delay_seconds
         waits = [
-            direction.pieces[0][0] + delay - now
+            max(direction.pieces[0][0] + delay, direction.free_at) - now
             for direction in (self._up, self._down)
             if direction.pieces and not direction.is_stuck and not self._is_held(direction)
         ]
@@ -105,6 +110,11 @@ class ProxiedConnection:
                 direction.pieces.clear()
                 direction.size_bytes = 0
 
+    @property
+    def held_bytes(self) -> int:
+        """How many bytes are on their way."""
+        return self._up.size_bytes + self._down.size_bytes
+
     def reset(self) -> None:
         """Reset both sides."""
         self._end(with_reset=True)
@@ -131,14 +141,17 @@ class ProxiedConnection:
             return
         while direction.pieces and not direction.is_stuck and not self.is_over:
             since, piece = direction.pieces[0]
-            if since + self._conditions.delay_seconds > now:
+            if max(since + self._conditions.delay_seconds, direction.free_at) > now:
                 return
-            self._send_piece(direction, piece)
+            self._send_piece(direction, piece, now)
         if direction.has_ended and not direction.pieces:
             self._end(with_reset=False)
 
-    def _send_piece(self, direction: _Direction, piece: bytes) -> None:
+    def _send_piece(self, direction: _Direction, piece: bytes, now: float) -> None:
+        rate = self._conditions.bytes_per_second
         size = self._conditions.piece_bytes or len(piece)
+        if rate:
+            size = min(size, max(1, rate // _PIECES_PER_SECOND))
         try:
             sent = direction.sink.send(piece[:size])
         except BlockingIOError:
@@ -149,6 +162,8 @@ class ProxiedConnection:
             return
         since, _ = direction.pieces.popleft()
         direction.size_bytes -= sent
+        direction.free_at = now + sent / rate if rate else 0.0
+        self._conditions.pieces += 1
         if sent < len(piece):
             direction.pieces.appendleft((since, piece[sent:]))
 

@@ -1,8 +1,8 @@
 """``TcpProxy``: a way to the broker that fails on request.
 
-It forwards bytes between loopback clients and one target, and can cut, swallow, delay or chop them.  One thread, which
-owns every socket; the methods hand it a request and return when it is done, so that a test may rely on the fault from
-the next line on.
+It forwards bytes between loopback clients and one target, and can cut, hold back, delay, throttle or chop them.  One
+thread, which owns every socket; the methods hand it a request and return when it is done, so that a test may rely on
+the fault from the next line on.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from bus_amqp.errors import TransportError
@@ -23,6 +23,7 @@ from bus_amqp.testing.proxied_connection import Conditions, ProxiedConnection
 _REQUEST_SECONDS = 5.0
 _CONNECT_SECONDS = 5.0
 _IDLE_SECONDS = 0.5
+_Answer = TypeVar("_Answer")
 
 
 class TcpProxy:
@@ -76,6 +77,16 @@ class TcpProxy:
         """How many connections it holds now."""
         return len(self._connections)
 
+    @property
+    def pieces(self) -> int:
+        """How many pieces it has forwarded so far."""
+        return self._conditions.pieces
+
+    @property
+    def held_bytes(self) -> int:
+        """How many bytes are on their way through it, in both directions."""
+        return self._do(lambda: sum(connection.held_bytes for connection in self._connections))
+
     def cut(self) -> None:
         """Reset every connection, on both sides; new ones are taken."""
         self._do(self._cut)
@@ -103,6 +114,10 @@ class TcpProxy:
         """Forward pieces of at most this size, as a path with odd packets does; 0: as they come."""
         self._do(lambda: self._conditions.set(piece_bytes=size_bytes))
 
+    def throttle(self, bytes_per_second: int) -> None:
+        """Forward at most so many bytes a second, on each connection and each way; 0: as fast as they come."""
+        self._do(lambda: self._conditions.set(bytes_per_second=bytes_per_second))
+
     def restore(self) -> None:
         """Forward well again, and listen again.  What was cut stays cut."""
         self._do(self._restore)
@@ -114,13 +129,14 @@ class TcpProxy:
             self._thread.join(_REQUEST_SECONDS)
         self._bell.close()
 
-    def _do(self, request: Callable[[], None]) -> None:
-        """Have the thread do it (called by any other), and wait until it has."""
+    def _do(self, request: Callable[[], _Answer]) -> _Answer:
+        """Have the thread do it (called by any other), wait until it has, and return what it said."""
         done = threading.Event()
+        answers: list[_Answer] = []
 
         def act() -> None:
             try:
-                request()
+                answers.append(request())
             finally:
                 done.set()
 
@@ -131,6 +147,7 @@ class TcpProxy:
             self._bell.send(b"!")
         if not done.wait(_REQUEST_SECONDS):
             raise TransportError(f"{self!r} did not react within {_REQUEST_SECONDS:g} s")
+        return answers[0]
 
     # What follows runs on the proxy's own thread.
 
@@ -200,7 +217,7 @@ class TcpProxy:
         self._cut()
 
     def _restore(self) -> None:
-        self._conditions.set(hold_up=False, hold_down=False, delay_seconds=0.0, piece_bytes=0)
+        self._conditions.set(hold_up=False, hold_down=False, delay_seconds=0.0, piece_bytes=0, bytes_per_second=0)
         if self._listener is None:
             self._listen(self.port)
 

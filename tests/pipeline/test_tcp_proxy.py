@@ -203,3 +203,34 @@ def test_closing_twice_is_harmless_and_a_closed_proxy_is_gone(proxy: TcpProxy):
 
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", proxy.port), timeout=SOON_SECONDS)
+
+
+def test_a_narrow_path_takes_its_time_and_loses_nothing(proxy: TcpProxy, pair: Pair):
+    """A slow line is no outage: bytes trickle through in order, and after it the path is as wide as before."""
+    proxy.throttle(20_000)
+    started = time.monotonic()
+    sent = bytes(range(256)) * 20
+
+    pair.client.sendall(sent)
+
+    assert receive(pair.target, len(sent)) == sent
+    assert time.monotonic() - started >= 0.9 * len(sent) / 20_000
+    proxy.restore()
+    pair.client.sendall(sent * 100)
+    assert receive(pair.target, 100 * len(sent)) == sent * 100
+
+
+def test_what_is_held_back_and_what_was_forwarded_is_counted(proxy: TcpProxy, pair: Pair):
+    """Who inflicts a fault must be able to prove that it bit."""
+    proxy.chop(1)
+    before = proxy.pieces
+    pair.client.sendall(b"dribble")
+    receive(pair.target, 7)
+    proxy.blackhole(down=False)
+    pair.client.sendall(b"held")
+    deadline = time.monotonic() + SOON_SECONDS
+    while proxy.held_bytes < 4 and time.monotonic() < deadline:
+        pass
+
+    assert proxy.pieces - before == 7
+    assert proxy.held_bytes == 4
