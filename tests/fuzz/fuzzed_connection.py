@@ -76,7 +76,7 @@ class FuzzedConnection:
         if is_native:
             encoder = PublishEncoder(PUBLISHER, "bus.events", FRAME_MAX)
             publisher = BulkPublishChannel(PUBLISHER, link, encoder, lambda: None)
-            consumer = BulkConsumeChannel(CONSUMER, "queue", link, lambda: None)
+            consumer = BulkConsumeChannel(CONSUMER, "queue", link, lambda: None, lambda: None)
         else:
             publisher = PlainPublishChannel(publishing, link, "bus.events", inbox, lambda: None)
             consumer = PlainConsumeChannel(consuming, "queue", link, inbox, MAX_BODY_BYTES, lambda: None)
