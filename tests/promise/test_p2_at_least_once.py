@@ -36,7 +36,8 @@ def test_p2_every_event_arrives_at_every_subscription_through_lost_connections(w
     for recorder in recorders:
         recorder.wait_for(COUNT, 3 * TIMEOUT_SECONDS)
         assert set(recorder.ids_without_duplicates()) == {event.event_id for event in events}
-    assert bus.stats().reconnects >= 5
+    # Of the one whose progress the cuts follow: the other may still be waiting to connect when the next cut comes.
+    assert other.stats().reconnects >= 5, (other.stats().reconnects, bus.stats().reconnects)
 
 
 def test_p2_what_the_broker_had_not_confirmed_is_sent_again_in_order(memory_world: MemoryWorld) -> None:
