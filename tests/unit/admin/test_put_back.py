@@ -171,6 +171,20 @@ def test_a_copy_that_comes_back_does_not_count_as_stored(desk: Desk) -> None:
     assert desk.numbers(DEAD) == [0, 1, 2, 3, 4]
 
 
+def test_returned_copies_that_look_alike_are_all_kept(desk: Desk) -> None:
+    """A return names no sequence: credited to the wrong one of two, the other would count as stored, and be lost."""
+    desk.leave(b"one, without an id")
+    desk.leave(b"another")
+    run = desk.workbench().putting_back(LetterFilter(), limit=None, should_stop=never)
+    run._exists[HOME] = True
+    desk.connection.delete_queue(HOME)
+
+    outcome = run.run()
+
+    assert (outcome.done, outcome.stay_count) == (0, 2)
+    assert len(desk.entries(DEAD)) == 2
+
+
 def test_a_copy_that_the_broker_rejects_stays(desk: Desk) -> None:
     """A queue without a majority: the negative answer is an answer, and no other letter may pay for it."""
     desk.fail_many(4)
