@@ -40,7 +40,7 @@ from bus_amqp.health import (
     SubscriptionStats,
 )
 from bus_amqp.receipt import Receipt, ReceiptState
-from bus_amqp.retry import Discard
+from bus_amqp.retry import DEFAULT_RETRY, GROUP_RETRY, NO_RETRY, TEMPORARY_RETRY, Discard, RetryLater, RetryPolicy
 from bus_amqp.settings import Settings, load_settings
 from bus_amqp.subscriber import EventSubscriber, Subscribers
 from bus_amqp.topic import EventTopic
@@ -48,6 +48,10 @@ from bus_amqp.topic import EventTopic
 __version__ = "0.1.0"
 
 __all__ = [
+    "DEFAULT_RETRY",
+    "GROUP_RETRY",
+    "NO_RETRY",
+    "TEMPORARY_RETRY",
     "AccessRefusedError",
     "BrokerRefusedError",
     "BusClosedError",
@@ -77,6 +81,8 @@ __all__ = [
     "PublisherHealth",
     "Receipt",
     "ReceiptState",
+    "RetryLater",
+    "RetryPolicy",
     "RoutingKeyTooLongError",
     "Settings",
     "SettingsError",

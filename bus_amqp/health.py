@@ -82,6 +82,8 @@ class PublisherHealth:
 class SubscriptionHealth:
     """``is_consuming`` means that the broker has said so on the connection that is open now.
 
+    With ``RetryPolicy.keep_order`` also that not too much waits behind events that failed; ``reason`` says so.
+
     ``backlog``: messages ready in the queue when the last audit looked, at ``audited_at`` (None: none has yet).
     ``slow_handlers``: how many run for longer than ``handler_timeout_seconds`` now.  ``warnings`` need attention,
     but a restart would not help.
@@ -128,6 +130,7 @@ class SubscriptionStats:
 
     ``spared``: delivered again after they had been handled, and acknowledged without a second call.
     ``slow``: handlers that took longer than ``handler_timeout_seconds``.
+    ``retried``: attempts that were not the last, and what ``RetryLater`` put off.
     """
 
     delivered: int = 0
@@ -137,6 +140,7 @@ class SubscriptionStats:
     dead_lettered: int = 0
     spared: int = 0
     slow: int = 0
+    retried: int = 0
 
 
 @dataclass(frozen=True, slots=True)

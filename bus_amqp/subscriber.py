@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from bus_amqp.errors import InvalidArgumentError
 from bus_amqp.event import Event
+from bus_amqp.retry import DEFAULT_RETRY, DefaultRetry, RetryPolicy
 from bus_amqp.topic import EventTopic
 
 Handler = Callable[[Event], Awaitable[None] | None]
@@ -18,8 +19,9 @@ Handler = Callable[[Event], Awaitable[None] | None]
 class EventSubscriber(Protocol):
     """The design document's interface: ``on_event`` is called for each event, on a worker thread of the bus.
 
-    It speaks by returning (acknowledge), by raising ``Discard(reason)``, or by raising anything else
-    (the event is dead-lettered with the exception).  ``async def on_event`` runs on the bus's event loop.
+    It speaks by returning (acknowledge), by raising ``Discard(reason)`` or ``RetryLater(delay_seconds)``, or by
+    raising anything else: the event is tried again by the subscription's ``RetryPolicy`` and dead-lettered with the
+    exception when that is used up.  ``async def on_event`` runs on the bus's event loop.
     """
 
     def on_event(self, event: Event, /) -> Awaitable[None] | None:
@@ -52,13 +54,15 @@ class SubscriptionOptions:
     """How a subscription consumes.
 
     ``group``: None for a temporary subscription.  ``workers``: threads (or concurrent coroutines) of its own.
-    ``prefetch``: events in hand at most; None: 64 for each worker, at least 500.
+    ``prefetch``: events in hand at most; None: 64 for each worker, at least 500.  ``retry``: what becomes of events
+    whose subscriber raised; members of one group may differ in it.
     """
 
     group: str | None = None
     ordered: bool = False
     workers: int = 1
     prefetch: int | None = None
+    retry: RetryPolicy | DefaultRetry = DEFAULT_RETRY
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +100,10 @@ class Subscribers:
         ordered: bool = False,
         workers: int = 1,
         prefetch: int | None = None,
+        retry: RetryPolicy | DefaultRetry = DEFAULT_RETRY,
     ) -> Callable[[_SubscriberT], _SubscriberT]:
         """Decorate a function (or pass an object with ``on_event``); arguments as in ``subscribe``."""
-        options = SubscriptionOptions(group=group, ordered=ordered, workers=workers, prefetch=prefetch)
+        options = SubscriptionOptions(group=group, ordered=ordered, workers=workers, prefetch=prefetch, retry=retry)
 
         def declare(subscriber: _SubscriberT) -> _SubscriberT:
             self.add(topic, subscriber, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,19 +13,17 @@ from uuid import UUID
 from bus_amqp.backoff import Backoff
 from bus_amqp.consume.audit import Audit, Situation
 from bus_amqp.consume.caution import Caution
-from bus_amqp.consume.dead_letter import DeadLetter, DeadLetterAddress, dead_letter_message
+from bus_amqp.consume.copying import Copying, Postpone, Republish
+from bus_amqp.consume.dead_letter import DeadLetter, DeadLetterAddress
 from bus_amqp.consume.dispatcher import Dispatcher
 from bus_amqp.consume.handled import HandledEvents
 from bus_amqp.consume.handler_watch import HandlerWatch
-from bus_amqp.errors import EventBusException, TransportError
+from bus_amqp.consume.second_chance import SecondChance
 from bus_amqp.health import Gap, SubscriptionHealth
 from bus_amqp.topology.plan import Plan
 from bus_amqp.transport.base import QueueState
 from bus_amqp.transport.channel import ConsumeChannel
-from bus_amqp.wire.message import Delivery, Message
-
-# Sends a copy; the callback gets why it could not be stored, None: it was.
-Republish = Callable[[Message, Callable[[EventBusException | None], None]], None]
+from bus_amqp.wire.message import Delivery
 
 # A channel that lived so long was a success.  One that ends sooner may have met the same poison message again.
 STABLE_SECONDS = 5.0
@@ -78,7 +77,8 @@ class Consumption:
     """Owns the dispatcher and the channel of one subscription.
 
     ``channel``, ``retry_at`` and the health fields are written by the consumer thread; health fields are read by
-    any.  Workers call ``accept``, ``was_handled``, ``settle_soon``, ``dead_letter`` and ``give_back``.
+    any.  Workers call ``accept``, ``was_handled``, ``settle_soon``, ``dead_letter``, ``retry``, ``keep`` and
+    ``give_back``.
     """
 
     def __init__(
@@ -94,9 +94,11 @@ class Consumption:
         wake: Callable[[], None],
         backoff: Backoff,
         republish: Republish,
+        postpone: Postpone,
         audit: Audit | None = None,
         caution: Caution | None = None,
         watch: HandlerWatch | None = None,
+        uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.subscription_id = subscription_id
         self.queue = queue
@@ -131,7 +133,7 @@ class Consumption:
         self._began_at = 0.0  # monotonic; consumer thread
         self._post = post
         self._wake = wake
-        self._republish = republish
+        self._copying = Copying(queue, address, republish, postpone, self._copied, self.give_back, uniform=uniform)
 
     def __repr__(self) -> str:
         state = "consuming" if self.channel is not None else self.reason
@@ -160,15 +162,20 @@ class Consumption:
         if delivery.body is None:
             self._discarded.append((session, delivery.tag))
             return
+        self._copying.dead_letter(session, delivery, letter)
 
-        def stored(error: EventBusException | None) -> None:  # on the publisher thread
-            if error is None:
-                self._accepted.append((session, delivery.tag))
-                self._wake()
-            else:  # was the dead-letter queue deleted?  It is made again, and the original delivered again
-                self.give_back(session, TransportError(f"a copy for the dead-letter queue was not stored: {error}"))
+    def retry(self, session: int, delivery: Delivery, chance: SecondChance) -> None:
+        """Have a delivery copied to where it waits for its next attempt, then acknowledged.  On a worker."""
+        self._copying.retry(session, delivery, chance)
 
-        self._republish(dead_letter_message(delivery, letter, self.address), stored)
+    def keep(self, delivery: Delivery, chance: SecondChance) -> float:
+        """Note the failure in a delivery that stays in hand; return the seconds to its next attempt.  On a worker."""
+        return self._copying.keep(delivery, chance)
+
+    def _copied(self, session: int, tag: int) -> None:
+        """Have an original acknowledged.  On the publisher thread."""
+        self._accepted.append((session, tag))
+        self._wake()
 
     def give_back(self, session: int, error: Exception) -> None:
         """Have the session ended, so that the broker delivers again what is not settled.  Any thread."""
@@ -259,13 +266,14 @@ class Consumption:
 
     def health(self) -> SubscriptionHealth:
         """Describe the subscription.  Any thread."""
+        why_still = self.dispatcher.why_still
         return SubscriptionHealth(
             self.subscription_id,
             self.queue,
-            is_consuming=self.channel is not None,
+            is_consuming=self.channel is not None and not why_still,
             running=self.dispatcher.running,
             waiting=self.dispatcher.waiting,
-            reason=self.reason,
+            reason=self.reason or why_still,
             gaps=self.gaps,
             backlog=self.audit.backlog,
             audited_at=self.audit.looked_at,

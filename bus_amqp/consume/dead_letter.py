@@ -1,8 +1,9 @@
-"""The copy of a delivery that goes to the dead-letter exchange.  Pure."""
+"""The copy of a delivery that goes to the dead-letter exchange, and the headers that any copy carries.  Pure."""
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -16,56 +17,70 @@ SUBSCRIBER = "x-bus-subscriber"
 HOST = "x-bus-host"
 QUEUE = "x-bus-queue"
 ROUTING_KEY = "x-bus-routing-key"
+EXCHANGE = "x-bus-exchange"
 ATTEMPTS = "x-bus-attempts"
 FIRST_FAILURE = "x-bus-first-failure"
 LAST_FAILURE = "x-bus-last-failure"
+# What a broker writes into messages that it dead-letters or delivers again: its own story, of other queues.
+BROKERS_OWN = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
 MAX_HEADERS = 50
 MAX_NAME = 60  # characters; AMQP allows 255 bytes
 MAX_KEY = 255  # what AMQP allows for a routing key
 MAX_MOMENT = 60  # an ISO time has half of that
-MAX_ATTEMPTS = 2**31 - 1  # foreign counts come near 2**63, and one more than that cannot be written
+MAX_ATTEMPTS = 2**31 - 2  # foreign counts come near 2**63, and one more than that cannot be written
 MAX_TEXT = 1000  # an exception's text can hold a whole response; header tables travel in one frame
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """Why a delivery is set aside.  ``reason`` is one word for filters; ``explanation`` is for people."""
+    """Why a delivery is set aside.  ``reason`` is one word for filters; ``explanation`` is for people.
+
+    ``attempts``: how often its subscriber was called and failed; 1 also for what no subscriber was called for.
+    """
 
     reason: str
     explanation: str
+    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterAddress:
-    """Where the dead letters of one subscription go, and what they say of it."""
+    """Where the copies of one subscription go, and what they say of it.
+
+    ``exchange`` and ``key``: of its dead letters.  ``queue``: its own; ``return_exchange`` leads there by its name.
+    """
 
     exchange: str
     key: str
     queue: str
     subscriber: str
+    return_exchange: str = ""
 
 
 def dead_letter_message(
     delivery: Delivery, letter: DeadLetter, address: DeadLetterAddress, *, failed_at: datetime | None = None
 ) -> Message:
     """Return the copy.  It is mandatory: without a queue to take it, the original stays unacknowledged."""
-    properties = _properties_of(delivery)
-    now = (failed_at or datetime.now(UTC)).isoformat(timespec="milliseconds")
-    attempts = properties.headers.get(ATTEMPTS)
-    headers: dict[str, HeaderValue] = {
-        **_plain_headers(properties),
-        REASON: letter.reason,
-        EXCEPTION: letter.explanation[:MAX_TEXT],
-        SUBSCRIBER: address.subscriber,
-        HOST: _hostname(),
-        QUEUE: address.queue,
-        ROUTING_KEY: str(properties.headers.get(ROUTING_KEY) or delivery.routing_key)[:MAX_KEY],
-        ATTEMPTS: min(max(attempts if isinstance(attempts, int) else 0, 0) + 1, MAX_ATTEMPTS),
-        FIRST_FAILURE: str(properties.headers.get(FIRST_FAILURE) or now)[:MAX_MOMENT],
-        LAST_FAILURE: now,
-    }
+    properties = properties_of(delivery)
+    headers = failure_headers(
+        delivery, properties, address,
+        reason=letter.reason, explanation=letter.explanation, attempts=letter.attempts, failed_at=failed_at,
+    )  # fmt: skip
+    return copy_of(delivery, properties, headers, exchange=address.exchange, key=address.key)
+
+
+def copy_of(
+    delivery: Delivery,
+    properties: Properties,
+    headers: Mapping[str, HeaderValue],
+    *,
+    exchange: str,
+    key: str,
+    expiration_ms: int = 0,
+) -> Message:
+    """Return the delivery as a message on another way: the same but for its headers; mandatory."""
     return Message(
-        address.key,
+        key,
         delivery.body or b"",
         message_id=properties.message_id,
         timestamp=properties.timestamp,
@@ -73,9 +88,44 @@ def dead_letter_message(
         app_id=properties.app_id,
         content_type=_short(delivery.content_type),
         headers=headers,
-        exchange=address.exchange,
+        exchange=exchange,
         mandatory=True,
+        expiration_ms=expiration_ms,
     )
+
+
+def failure_headers(
+    delivery: Delivery,
+    properties: Properties,
+    address: DeadLetterAddress,
+    *,
+    reason: str,
+    explanation: str,
+    attempts: int,
+    failed_at: datetime | None = None,
+) -> dict[str, HeaderValue]:
+    """Return the headers of a copy: what the delivery had, and why, where and when it failed first and last."""
+    given = getattr(delivery, "noted", properties.headers)
+    now = (failed_at or datetime.now(UTC)).isoformat(timespec="milliseconds")
+    return {
+        **_plain_headers(properties),
+        REASON: reason,
+        EXCEPTION: explanation[:MAX_TEXT],
+        SUBSCRIBER: address.subscriber,
+        HOST: _hostname(),
+        QUEUE: address.queue,
+        ROUTING_KEY: str(given.get(ROUTING_KEY) or delivery.routing_key)[:MAX_KEY],
+        EXCHANGE: str(given.get(EXCHANGE) or delivery.exchange)[:MAX_KEY],
+        ATTEMPTS: attempts,
+        FIRST_FAILURE: str(given.get(FIRST_FAILURE) or now)[:MAX_MOMENT],
+        LAST_FAILURE: now,
+    }
+
+
+def count_in(headers: Mapping[str, HeaderValue], name: str) -> int:
+    """Return a count from headers, 0 where there is none that makes sense: anybody may have written them."""
+    count = headers.get(name)
+    return min(max(count, 0), MAX_ATTEMPTS) if isinstance(count, int) else 0
 
 
 @lru_cache(maxsize=1)
@@ -94,7 +144,10 @@ def _plain_headers(properties: Properties) -> dict[str, HeaderValue]:
     plain = {
         name: value
         for name, value in properties.headers.items()
-        if len(name) <= MAX_NAME and (value is None or isinstance(value, str | bool | int)) and _fits(value)
+        if len(name) <= MAX_NAME
+        and not name.startswith(BROKERS_OWN)
+        and (value is None or isinstance(value, str | bool | int))
+        and _fits(value)
     }
     return dict(list(plain.items())[:MAX_HEADERS])
 
@@ -105,7 +158,8 @@ def _fits(value: HeaderValue) -> bool:
     return value is None or -(2**63) <= value < 2**63
 
 
-def _properties_of(delivery: Delivery) -> Properties:
+def properties_of(delivery: Delivery) -> Properties:
+    """Return the properties, or empty ones where they are malformed."""
     try:
         return delivery.properties
     except UndecodableError:  # a broken header table must not keep its message from being set aside

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from bus_amqp.consume.lanes import Lanes
 from bus_amqp.wire.message import Delivery
 
+Kept = tuple[Delivery, float]  # a delivery that failed and stays in hand, and the seconds until its next attempt
+
 
 class Batch(NamedTuple):
     """Deliveries that one worker has in hand, and the session whose tags they carry."""
@@ -23,9 +25,9 @@ class Dispatcher:
     ``session`` counts the channels that this subscription has had; a tag means something in its own only.
     """
 
-    def __init__(self, *, is_keyed: bool) -> None:
+    def __init__(self, *, is_keyed: bool = True, lanes: Lanes | None = None) -> None:
         self._changed = threading.Condition()  # guards the lanes; never held while calling out
-        self._lanes = Lanes(is_keyed=is_keyed)
+        self._lanes = Lanes(is_keyed=is_keyed) if lanes is None else lanes  # empty ones are false
         self._session = 0  # written under _changed by the consumer thread; read by workers without it
         self._closed = False  # written under _changed; read without it
         self._on_idle: Callable[[], None] | None = None  # guarded by _changed; taken out once
@@ -44,6 +46,12 @@ class Dispatcher:
         """Deliveries that wait for a worker."""
         with self._changed:
             return len(self._lanes)
+
+    @property
+    def why_still(self) -> str:
+        """Why nothing new is started though there is some; empty while it is."""
+        with self._changed:
+            return self._lanes.why_still
 
     @property
     def session(self) -> int:
@@ -83,7 +91,7 @@ class Dispatcher:
             while not self._closed:
                 if self._lanes.has_ready:
                     return Batch(self._session, self._lanes.take(limit))
-                self._changed.wait()
+                self._changed.wait(self._lanes.seconds_until_due())
         return None
 
     def take_now(self, limit: int) -> Batch | None:
@@ -97,12 +105,15 @@ class Dispatcher:
         """Return whether a delivery of this batch may still be started: its tag is valid and nobody said stop."""
         return batch.session == self._session and not self._closed
 
-    def done(self, batch: Batch) -> None:
-        """Give a batch back, handled or not."""
+    def done(self, batch: Batch, kept: Sequence[Kept] = ()) -> None:
+        """Give a batch back, handled or not; ``kept``: those of it that failed and are to be tried again in order."""
         with self._changed:
-            self._lanes.done(batch.deliveries)
+            # Those of a session that has ended are delivered again: to keep them too would be to have them twice.
+            self._lanes.done(batch.deliveries, kept if batch.session == self._session else ())
             is_ready = self._lanes.has_ready
-            if is_ready:
+            if self._lanes.is_patient:
+                self._changed.notify_all()  # what stood still may go on, and who waits must know for how long
+            elif is_ready:
                 self._changed.notify()
             on_idle = self._take_on_idle()
         if is_ready:

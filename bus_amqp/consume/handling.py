@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from bus_amqp.consume.dead_letter import DeadLetter
+from bus_amqp.consume.second_chance import SecondChance, judged
 from bus_amqp.errors import UndecodableError
 from bus_amqp.event import Event
-from bus_amqp.retry import Discard
+from bus_amqp.retry import NO_RETRY, Discard, RetryPolicy, postponement_of
 from bus_amqp.subscriber import Handler
 from bus_amqp.topic import EventTopic
 from bus_amqp.wire.codec import decode
@@ -48,12 +49,24 @@ class HandlingCounts:
     discarded: int = 0
     dead_lettered: int = 0
     spared: int = 0  # delivered again after they had been handled
+    retried: int = 0
+
+
+Outcome = DeadLetter | SecondChance | None  # None: to be acknowledged
 
 
 class Handling:
     """Topics, handler and counts, as one worker uses them; the workers of a subscription are ``twin`` of each other."""
 
-    def __init__(self, topics: Sequence[EventTopic], handler: Handler, name: str) -> None:
+    def __init__(
+        self,
+        topics: Sequence[EventTopic],
+        handler: Handler,
+        name: str,
+        *,
+        retry: RetryPolicy = NO_RETRY,
+        return_exchange: str = "",
+    ) -> None:
         self._topics = topics
         self._coarse = tuple(
             topic.model_copy(update={"event_type": None}) if topic.is_pattern else topic for topic in topics
@@ -61,6 +74,8 @@ class Handling:
         self._takes_all = any(topic == EventTopic() for topic in topics)
         self._handler = handler
         self._name = name
+        self._return_exchange = return_exchange  # what comes through it has failed before
+        self.retry = retry
         self.counts = HandlingCounts()
 
     def twin(self) -> Handling:
@@ -77,15 +92,15 @@ class Handling:
         try:
             event = decode(delivery)
         except UndecodableError as exc:
-            return self.dead_letter(exc.reason, str(exc))
+            return self._refuse(exc.reason, str(exc))
         if self._takes_all or any(topic.matches(event) for topic in self._topics):
             return event
         if any(topic.matches(event) for topic in self._coarse):
             self.counts.filtered += 1
             return None
-        return self.dead_letter("no-topic", "no topic of this process explains the event; another version may")
+        return self._refuse("no-topic", "no topic of this process explains the event; another version may")
 
-    def call(self, event: Event) -> DeadLetter | None:
+    def call(self, event: Event, delivery: Delivery) -> Outcome:
         """Call a plain subscriber."""
         token = current_event.set(event)
         try:
@@ -96,13 +111,13 @@ class Handling:
                     outcome.close()
                 raise TypeError("the subscriber returned an awaitable: declare it with 'async def'")
         except BaseException as exc:  # noqa: BLE001 -- a subscriber: whatever it raises is its event's fate, not the worker's
-            return self._judge(event, exc)
+            return self._judge(event, delivery, exc)
         finally:
             current_event.reset(token)
         self.counts.handled += 1
         return None
 
-    async def call_async(self, event: Event) -> DeadLetter | None:
+    async def call_async(self, event: Event, delivery: Delivery) -> Outcome:
         """Call a coroutine subscriber."""
         token = current_event.set(event)
         try:
@@ -112,27 +127,45 @@ class Handling:
         except asyncio.CancelledError as exc:
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise  # the bus is closing over a handler that would not end: the event goes back to its queue
-            return self._judge(event, exc)
+            return self._judge(event, delivery, exc)
         except BaseException as exc:  # noqa: BLE001 -- a subscriber: whatever it raises is its event's fate, not the worker's
-            return self._judge(event, exc)
+            return self._judge(event, delivery, exc)
         finally:
             current_event.reset(token)
         self.counts.handled += 1
         return None
 
-    def _judge(self, event: Event, error: BaseException) -> DeadLetter | None:
+    def _judge(self, event: Event, delivery: Delivery, error: BaseException) -> Outcome:
         if isinstance(error, Discard):
             self.counts.discarded += 1
             logger.info("%s discarded event %s: %s", self._name, event.event_id, _reason_of(error))
             return None
-        logger.error("%s failed on event %s; it is dead-lettered", self._name, event.event_id, exc_info=error)
-        return self.dead_letter("exception", f"{type(error).__name__}: {_text_of(error)}")
+        explanation = f"{type(error).__name__}: {_text_of(error)}"
+        outcome = judged(delivery, error, self.retry, self._return_exchange, explanation)
+        if isinstance(outcome, DeadLetter):
+            logger.error(
+                "%s failed on event %s (attempt %d of %d); it is dead-lettered",
+                self._name, event.event_id, outcome.attempts, self.retry.attempts, exc_info=error,
+            )  # fmt: skip
+            self.counts.dead_lettered += 1
+            return outcome
+        self.counts.retried += 1
+        if postponement_of(error) is not None:
+            logger.info(
+                "%s postponed event %s by %g s (for the %d. time)",
+                self._name, event.event_id, outcome.delay_seconds, outcome.postponements,
+            )  # fmt: skip
+        else:
+            logger.warning(
+                "%s failed on event %s (attempt %d of %d), the next is in about %g s: %s",
+                self._name, event.event_id, outcome.attempts, self.retry.attempts, outcome.delay_seconds,
+                explanation[:200],
+            )  # fmt: skip
+        return outcome
 
-    def dead_letter(self, reason: str, explanation: str) -> DeadLetter:
-        """Count and return a dead letter."""
+    def _refuse(self, reason: str, explanation: str) -> DeadLetter:
+        logger.warning("%s: a message is dead-lettered (%s): %s", self._name, reason, explanation[:200])
         self.counts.dead_lettered += 1
-        if reason != "exception":
-            logger.warning("%s: a message is dead-lettered (%s): %s", self._name, reason, explanation[:200])
         return DeadLetter(reason, explanation)
 
 

@@ -11,21 +11,24 @@ from collections import deque
 from collections.abc import Hashable, Iterable, Sequence
 
 from bus_amqp.consume.handled import key_of
+from bus_amqp.consume.second_chance import original_key
 from bus_amqp.wire.message import Delivery
 from bus_amqp.wire.routing_key import ABSENT
 
 KEY_WORDS = 5
 
 
-def lane_of(delivery: Delivery) -> str | None:
+def lane_of(delivery: Delivery, return_exchange: str = "") -> str | None:
     """Return what orders this delivery, None: nothing does.
 
     The key's fourth word stands for the uuid one to one, so equal words are equal resources; that is all
-    that is read from a key.  A key of another shape is ordered with its own kind.
+    that is read from a key.  A key of another shape is ordered with its own kind.  What returns from a wait has its
+    queue's name for a key; only such a delivery pays for having its headers parsed.
     """
-    words = delivery.routing_key.split(".")
+    key = delivery.routing_key if delivery.exchange != return_exchange else original_key(delivery)
+    words = key.split(".")
     if len(words) != KEY_WORDS:
-        return delivery.routing_key
+        return key
     return None if words[3] == ABSENT else words[3]
 
 
@@ -35,8 +38,12 @@ class Lanes:
     ``is_keyed`` False: a single worker takes everything in queue order, and needs no lanes to keep it.
     """
 
-    def __init__(self, *, is_keyed: bool) -> None:
+    is_patient = False  # whether what failed is kept here until its next attempt
+    why_still = ""
+
+    def __init__(self, *, is_keyed: bool, return_exchange: str = "") -> None:
         self._is_keyed = is_keyed
+        self._return_exchange = return_exchange
         self._ready: deque[Delivery] = deque()
         self._behind: dict[Hashable, deque[Delivery]] = {}  # lanes with one ready or in hand: what waits behind it
         self._lanes_in_hand: dict[int, Hashable] = {}  # id() of the delivery -> its lane; empty without keys
@@ -90,13 +97,17 @@ class Lanes:
         return taken
 
     def _lane(self, delivery: Delivery) -> Hashable:
-        lane = lane_of(delivery)
+        lane = lane_of(delivery, self._return_exchange)
         if lane is None and self._outliving and delivery.redelivered and (key := key_of(delivery)) in self._outliving:
             return key
         return lane
 
-    def done(self, deliveries: Sequence[Delivery]) -> None:
-        """Take back deliveries that were handed out: the next of their lanes may start."""
+    def seconds_until_due(self) -> float | None:
+        """Return when there will be more to take without anybody doing anything.  None: never."""
+        return None
+
+    def done(self, deliveries: Sequence[Delivery], kept: Sequence[tuple[Delivery, float]] = ()) -> None:
+        """Take back deliveries that were handed out: the next of their lanes may start.  Keeps none of them."""
         self._in_hand -= len(deliveries)
         if not self._is_keyed:
             return

@@ -16,9 +16,10 @@ from typing import Protocol
 from uuid import UUID
 
 from bus_amqp.consume.dead_letter import DeadLetter
-from bus_amqp.consume.dispatcher import Batch, Dispatcher
+from bus_amqp.consume.dispatcher import Batch, Dispatcher, Kept
 from bus_amqp.consume.handler_watch import HandlerWatch, Slot
-from bus_amqp.consume.handling import Handling, HandlingCounts, current_subscription
+from bus_amqp.consume.handling import Handling, HandlingCounts, Outcome, current_subscription
+from bus_amqp.consume.second_chance import SecondChance
 from bus_amqp.event import Event
 from bus_amqp.ioloop.service import AsyncLoop, start_thread
 from bus_amqp.wire.message import Delivery
@@ -45,8 +46,29 @@ class Settler(Protocol):
     def dead_letter(self, session: int, delivery: Delivery, letter: DeadLetter) -> None:
         """Copy a delivery to the dead-letter queue, and acknowledge it once the copy is confirmed."""
 
+    def retry(self, session: int, delivery: Delivery, chance: SecondChance) -> None:
+        """Copy a delivery to the rung where it waits, and acknowledge it once the copy is confirmed."""
+
+    def keep(self, delivery: Delivery, chance: SecondChance) -> float:
+        """Note the failure in a delivery that stays in hand; return the seconds until its next attempt."""
+
     def give_back(self, session: int, error: Exception) -> None:
         """End a session: what of it is not settled is delivered again."""
+
+
+def settle(
+    settler: Settler, batch: Batch, delivery: Delivery, outcome: Outcome, *, keeps_order: bool
+) -> tuple[Kept, ...]:
+    """Take one outcome to the settler; return the delivery if it is to stay in hand."""
+    if outcome is None:
+        settler.accept(batch.session, delivery)
+    elif isinstance(outcome, DeadLetter):
+        settler.dead_letter(batch.session, delivery, outcome)
+    elif keeps_order:
+        return ((delivery, settler.keep(delivery, outcome)),)
+    else:
+        settler.retry(batch.session, delivery, outcome)
+    return ()
 
 
 class ThreadWorkers:
@@ -94,16 +116,17 @@ class ThreadWorkers:
         current_subscription.set(self._subscription_id)
         limit = BATCH_EVENTS if self._count == 1 else 1  # a batch in one hand is one that no other can take
         while (batch := self._dispatcher.take(limit)) is not None:
+            kept: list[Kept] = []
             try:
-                self._work_through(batch, handling, slot)
+                self._work_through(batch, handling, slot, kept)
             except Exception as exc:  # the top of a thread: it has to live on, or its subscription stands still
                 logger.exception(FAULT)
                 self._settler.give_back(batch.session, exc)
             finally:
                 slot.event = None
-                self._dispatcher.done(batch)
+                self._dispatcher.done(batch, kept)
 
-    def _work_through(self, batch: Batch, handling: Handling, slot: Slot) -> None:
+    def _work_through(self, batch: Batch, handling: Handling, slot: Slot, kept: list[Kept]) -> None:
         is_one_of_many = self._count > 1
         settled_at = time.monotonic()
         for delivery in batch.deliveries:
@@ -118,13 +141,13 @@ class ThreadWorkers:
                 break  # ended while it was decoded, from inside another worker's callback: nobody waits for this one
             if isinstance(event, Event):
                 slot.event = event
-                outcome = handling.call(event)
+                outcome = handling.call(event, delivery)
             else:
                 outcome = event
-            if outcome is None:
+            if outcome is None:  # nearly always
                 self._settler.accept(batch.session, delivery)
             else:
-                self._settler.dead_letter(batch.session, delivery, outcome)
+                kept += settle(self._settler, batch, delivery, outcome, keeps_order=handling.retry.keep_order)
             now = time.monotonic()
             if now - settled_at > SETTLE_SECONDS:
                 self._settler.settle_soon()
@@ -196,14 +219,17 @@ class AsyncWorkers:
                     if not self._dispatcher.is_closed:
                         await self._ready.wait()
                     continue
+                kept: tuple[Kept, ...] = ()
                 try:
-                    await self._work_through(batch, slot)
+                    kept = await self._work_through(batch, slot)
                 except Exception as exc:  # the top of a task: as in a worker's thread
                     logger.exception(FAULT)
                     self._settler.give_back(batch.session, exc)
                 finally:
                     slot.event = None
-                    self._dispatcher.done(batch)
+                    self._dispatcher.done(batch, kept)
+                for _, delay_seconds in kept:
+                    asyncio.get_running_loop().call_later(delay_seconds, self._ready.set)
                 # A handler that never suspends would keep the loop from all other coroutine subscribers.
                 await asyncio.sleep(0)
         finally:
@@ -211,28 +237,26 @@ class AsyncWorkers:
             if not self._running:
                 self._ended.set()
 
-    async def _work_through(self, batch: Batch, slot: Slot) -> None:
+    async def _work_through(self, batch: Batch, slot: Slot) -> tuple[Kept, ...]:
         [delivery] = batch.deliveries
         if not self._dispatcher.may_start(batch):
-            return
+            return ()
         if delivery.redelivered and self._settler.was_handled(delivery):
             self._handling.counts.spared += 1
             self._settler.accept(batch.session, delivery)
             self._settler.settle_soon()
-            return
+            return ()
         event = self._handling.admit(delivery)
         if isinstance(event, Event) and not self._dispatcher.may_start(batch):
-            return  # ended by another thread's callback while it was decoded
+            return ()  # ended by another thread's callback while it was decoded
         if isinstance(event, Event):
             slot.event = event
-            outcome = await self._handling.call_async(event)
+            outcome = await self._handling.call_async(event, delivery)
         else:
             outcome = event
-        if outcome is None:
-            self._settler.accept(batch.session, delivery)
-        else:
-            self._settler.dead_letter(batch.session, delivery, outcome)
+        kept = settle(self._settler, batch, delivery, outcome, keeps_order=self._handling.retry.keep_order)
         self._settler.settle_soon()
+        return kept
 
 
 Workers = ThreadWorkers | AsyncWorkers

@@ -31,6 +31,7 @@ from bus_amqp.ioloop.control import Control
 from bus_amqp.ioloop.loop import Loop
 from bus_amqp.ioloop.service import AsyncLoop, start_thread
 from bus_amqp.receipt import Receipt
+from bus_amqp.retry import DEFAULT_RETRY, DefaultRetry, RetryPolicy
 from bus_amqp.settings import Settings
 from bus_amqp.subscriber import Declared, SubscriberLike, Subscribers, SubscriptionOptions, topics_of
 from bus_amqp.topic import EventTopic
@@ -126,9 +127,10 @@ class BrokeredBus(EventBus):
         ordered: bool = False,
         workers: int = 1,
         prefetch: int | None = None,
+        retry: RetryPolicy | DefaultRetry = DEFAULT_RETRY,
     ) -> UUID:
         self._check_open()
-        options = SubscriptionOptions(group=group, ordered=ordered, workers=workers, prefetch=prefetch)
+        options = SubscriptionOptions(group=group, ordered=ordered, workers=workers, prefetch=prefetch, retry=retry)
         declared = Declared(topics_of(topic), subscriber, checked_options(options))
         self._publishing.start()  # it runs already, except in a forked child
         return self._subscriptions.subscribe(declared)

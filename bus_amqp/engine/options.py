@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bus_amqp.errors import GroupConflictError, InvalidArgumentError
+from bus_amqp.retry import DEFAULT_RETRY, GROUP_RETRY, TEMPORARY_RETRY, RetryPolicy
 from bus_amqp.subscriber import SubscriptionOptions
 from bus_amqp.topic import EventTopic
 from bus_amqp.topology.names import check_group
@@ -20,7 +21,28 @@ def checked_options(options: SubscriptionOptions) -> SubscriptionOptions:
     _check_number("workers", options.workers, most=MAX_WORKERS)
     if options.prefetch is not None:
         _check_number("prefetch", options.prefetch, most=MAX_PREFETCH)
+    _check_retry(options)
     return options
+
+
+def retry_of(options: SubscriptionOptions) -> RetryPolicy:
+    """Return the policy that was given, or that of the kind of subscription."""
+    if isinstance(options.retry, RetryPolicy):
+        return options.retry
+    return TEMPORARY_RETRY if options.group is None else GROUP_RETRY
+
+
+def _check_retry(options: SubscriptionOptions) -> None:
+    retry = options.retry
+    if retry is DEFAULT_RETRY:
+        return
+    if not isinstance(retry, RetryPolicy):
+        raise InvalidArgumentError(f"retry must be a RetryPolicy (NO_RETRY: dead-letter at once), not {retry!r}")
+    if retry.keep_order and options.group is not None and not options.ordered:
+        raise InvalidArgumentError(
+            f"keep_order=True needs ordered=True for group {options.group!r}: the members of a plain group share "
+            "the events of a resource, so none of them can keep the later ones back"
+        )
 
 
 def _check_number(name: str, value: object, *, most: int) -> None:

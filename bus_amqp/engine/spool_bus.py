@@ -23,6 +23,7 @@ from bus_amqp.health import BusState, Health, OutboxHealth, PublisherHealth, Sta
 from bus_amqp.publish.journal import SUFFIX, Journal
 from bus_amqp.publish.outbox_directory import ASIDE_SUFFIX, DAMAGED_SUFFIX, OutboxDirectory
 from bus_amqp.receipt import Receipt, store_all
+from bus_amqp.retry import DEFAULT_RETRY, DefaultRetry, RetryPolicy
 from bus_amqp.settings import Settings
 from bus_amqp.subscriber import SubscriberLike, Subscribers
 from bus_amqp.topic import EventTopic
@@ -123,6 +124,7 @@ class SpoolBus(EventBus):
         ordered: bool = False,
         workers: int = 1,
         prefetch: int | None = None,
+        retry: RetryPolicy | DefaultRetry = DEFAULT_RETRY,
     ) -> UUID:
         """Raise ``InvalidArgumentError``: nothing arrives in a spool."""
         raise self._no_subscribing()

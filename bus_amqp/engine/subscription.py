@@ -37,6 +37,7 @@ def stats_of(subscription: Subscription) -> SubscriptionStats:
         dead_lettered=sum(one.dead_lettered for one in counts),
         spared=sum(one.spared for one in counts),
         slow=subscription.consumption.watch.told,
+        retried=sum(one.retried for one in counts),
     )
 
 

@@ -16,9 +16,11 @@ from functools import partial
 from uuid import UUID
 
 from bus_amqp.consume.consumer import IDLE_SECONDS, Consumer
-from bus_amqp.consume.consumption import Attach, Audited, Consumption, Detach, Republish, RestoreFailed
+from bus_amqp.consume.consumption import Attach, Audited, Consumption, Detach, RestoreFailed
+from bus_amqp.consume.copying import Republish
 from bus_amqp.consume.handling import current_subscription
 from bus_amqp.engine.building import SubscriptionBuilder
+from bus_amqp.engine.ladder import Ladder
 from bus_amqp.engine.options import check_same_group
 from bus_amqp.engine.subscription import Subscription, declare_again, look_after, rebind, stats_of
 from bus_amqp.errors import (
@@ -63,7 +65,12 @@ class Subscriptions:
             look_seconds=look_seconds(settings.consumer),
         )
         self._builder = SubscriptionBuilder(
-            settings, async_loop, post=self._consumer.post, wake=loop.wake, republish=republish
+            settings,
+            async_loop,
+            post=self._consumer.post,
+            wake=loop.wake,
+            republish=republish,
+            postpone=Ladder(settings, control, republish).postpone,
         )
 
     def __repr__(self) -> str:

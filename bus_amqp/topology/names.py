@@ -42,3 +42,26 @@ def dead_key(group: str | None) -> str:
 def dead_queue(exchange: str, group: str | None) -> str:
     """Return where dead letters of a group (None: of temporary subscriptions) wait."""
     return f"{exchange}.{dead_key(group)}.dead"
+
+
+def return_exchange(exchange: str) -> str:
+    """Return the exchange that leads events that have waited back to their queues."""
+    return f"{exchange}.return"
+
+
+def astray_exchange(exchange: str) -> str:
+    """Return the exchange that takes what could not return, because its queue or the way to it is gone."""
+    return f"{exchange}.astray"
+
+
+def astray_key(exchange: str, group: str | None) -> str:
+    """Return the binding key on the astray exchange: what was on its way to the group's, or any temporary, queue."""
+    return f"{exchange}.tmp.*" if group is None else group_queue(exchange, group)
+
+
+def wait_queue(exchange: str, rung_seconds: int) -> str:
+    """Return the queue, and the exchange before it, in which events wait this long: ``bus.events.wait.30s``."""
+    for unit_seconds, unit in ((3600, "h"), (60, "m")):
+        if rung_seconds >= unit_seconds:
+            return f"{exchange}.wait.{rung_seconds // unit_seconds}{unit}"
+    return f"{exchange}.wait.{rung_seconds}s"

@@ -17,10 +17,11 @@ class Message:
     """One message to be published.  Immutable by convention; a plain class because one is built per event.
 
     ``exchange`` None: the bus's own exchange.  ``timestamp``: whole seconds since the epoch, 0 = none.
+    ``expiration_ms``: how long it may wait in a queue, 0 = for ever.
     """
 
     __slots__ = (
-        "app_id", "body", "content_type", "exchange", "headers", "mandatory",
+        "app_id", "body", "content_type", "exchange", "expiration_ms", "headers", "mandatory",
         "message_id", "routing_key", "timestamp", "type",
     )  # fmt: skip
 
@@ -37,6 +38,7 @@ class Message:
         headers: Mapping[str, HeaderValue] | None = None,
         exchange: str | None = None,
         mandatory: bool = False,
+        expiration_ms: int = 0,
     ) -> None:
         self.routing_key = routing_key
         self.body = body
@@ -48,6 +50,7 @@ class Message:
         self.headers = headers
         self.exchange = exchange
         self.mandatory = mandatory
+        self.expiration_ms = expiration_ms
 
     def __repr__(self) -> str:
         return f"<Message {self.message_id or '(no id)'} {self.routing_key!r} {len(self.body)} bytes>"
@@ -75,9 +78,12 @@ class Delivery:
     ``tag`` means something on its channel only.  ``body`` is None when the content header announced more than
     the connection's ``max_body_bytes``: the transport has discarded it, ``body_bytes`` tells its size.
     ``properties`` are parsed when they are first asked for: the hot path needs only ``content_type``.
+    ``noted`` has no value before the consumer gives it one: the headers that a copy would carry, of a delivery that
+    failed and stayed in hand.
     """
 
-    __slots__ = ("body", "body_bytes", "content_type", "exchange", "redelivered", "routing_key", "tag")
+    __slots__ = ("body", "body_bytes", "content_type", "exchange", "noted", "redelivered", "routing_key", "tag")
+    noted: Mapping[str, HeaderValue]
 
     def __init__(
         self, tag: int, body: bytes | None, *, routing_key: str, exchange: str, redelivered: bool,

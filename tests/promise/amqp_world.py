@@ -123,9 +123,9 @@ class AmqpWorld(World):
         with self._channel() as channel:
             channel.queue_bind(queue, self.exchange, routing_key)
 
-    def unbind(self, queue: str, routing_key: str) -> None:
+    def unbind(self, queue: str, routing_key: str, *, exchange: str | None = None) -> None:
         with self._channel() as channel:
-            channel.queue_unbind(queue, self.exchange, routing_key)
+            channel.queue_unbind(queue, exchange or self.exchange, routing_key)
 
     def declare_full_queue(self, queue: str, *, routing_key: str) -> None:
         """Bind a queue that has room for one message, and refuses the next."""

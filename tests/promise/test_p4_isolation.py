@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from bus_amqp import DeadlineExceededError, Event, EventTopic
+from bus_amqp import NO_RETRY, DeadlineExceededError, Event, EventTopic
 from bus_amqp.testing.recorder import Recorder
 from tests.promise.amqp_world import AmqpWorld
 from tests.promise.subscribers import Gate, an_event, events_of, number_of
@@ -23,7 +23,7 @@ def test_p4_hanging_and_raising_subscribers_hold_nobody_up(world: World) -> None
         raise RuntimeError("this subscriber always fails")
 
     bus.subscribe(EventTopic(), gate, prefetch=10)
-    bus.subscribe(EventTopic(), raise_always)
+    bus.subscribe(EventTopic(), raise_always, retry=NO_RETRY)
     bus.subscribe(EventTopic(), recorder)
     bus.subscribe(EventTopic(), other, group="billing", workers=2)
     events = events_of(300)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from bus_amqp import Discard, Event, EventTopic
+from bus_amqp import NO_RETRY, Discard, Event, EventTopic
 from bus_amqp.consume import dead_letter
 from bus_amqp.testing.recorder import Recorder
 from bus_amqp.topology import names
@@ -23,7 +23,7 @@ def test_p5_an_event_whose_subscriber_raises_is_dead_lettered_with_the_exception
     def charge(event: Event) -> None:
         raise LookupError("no such account")
 
-    bus.subscribe(EventTopic(), charge, group="billing")
+    bus.subscribe(EventTopic(), charge, group="billing", retry=NO_RETRY)
     event = an_event()
     bus.publish(event)
 
@@ -47,7 +47,7 @@ def test_p5_an_event_whose_coroutine_raises_is_dead_lettered(world: World) -> No
             raise LookupError("no such account")
         recorder.on_event(event)
 
-    bus.subscribe(EventTopic(), on_event, workers=2)
+    bus.subscribe(EventTopic(), on_event, workers=2, retry=NO_RETRY)
     bus.publish_many([an_event(number) for number in range(3)])
 
     recorder.wait_for(2)
@@ -66,7 +66,7 @@ def test_p5_a_subscriber_that_tries_to_end_the_process_ends_nothing(world: World
             raise error
         recorder.on_event(event)
 
-    bus.subscribe(EventTopic(), on_event)
+    bus.subscribe(EventTopic(), on_event, retry=NO_RETRY)
     bus.publish_many([an_event(number) for number in range(3)])
 
     recorder.wait_for(2)
@@ -168,7 +168,7 @@ def test_p5_the_original_stays_until_its_dead_letter_is_stored(world: World) -> 
         tried.release()
         raise LookupError("no such account")
 
-    bus.subscribe(EventTopic(), fail, group="billing")
+    bus.subscribe(EventTopic(), fail, group="billing", retry=NO_RETRY)
     world.delete_queue(dead)
     bus.publish(an_event())
 
@@ -189,7 +189,7 @@ def test_p5_dead_letters_wait_in_the_outbox_while_the_broker_is_away(world: Worl
         gate_open.wait(TIMEOUT_SECONDS)
         raise LookupError("no such account")
 
-    bus.subscribe(EventTopic(), fail_later, group="billing")
+    bus.subscribe(EventTopic(), fail_later, group="billing", retry=NO_RETRY)
     event = an_event()
     bus.publish(event)
     assert inside.wait(TIMEOUT_SECONDS)

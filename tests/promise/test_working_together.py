@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from bus_amqp import Event, EventTopic, GroupConflictError, InvalidArgumentError, Subscribers
+from bus_amqp import NO_RETRY, Event, EventTopic, GroupConflictError, InvalidArgumentError, Subscribers
 from bus_amqp.testing.recorder import Recorder
 from tests.promise.subscribers import an_event, events_of, number_of
 from tests.promise.waiting import TIMEOUT_SECONDS, wait_until
@@ -177,7 +177,7 @@ def test_the_counts_agree_with_what_happened(world: World) -> None:
         if number_of(event) % 10 == 0:
             raise LookupError("every tenth")
 
-    subscription_id = bus.subscribe(EventTopic(event_type="VM.#"), on_event, group="billing", workers=4)
+    subscription_id = bus.subscribe(EventTopic(event_type="VM.#"), on_event, group="billing", workers=4, retry=NO_RETRY)
     for number in range(100):
         bus.publish(an_event(number, f"r-{number}", event_type="VM.START" if number % 4 else "VOLUME.CREATE"))
     world.wait_dead_letters(5, "billing")

@@ -150,8 +150,8 @@ class World(ABC):
         """Add a binding that no subscription asked for."""
 
     @abstractmethod
-    def unbind(self, queue: str, routing_key: str) -> None:
-        """Remove a binding behind the bus's back."""
+    def unbind(self, queue: str, routing_key: str, *, exchange: str | None = None) -> None:
+        """Remove a binding (to the bus's own exchange, if not named) behind the bus's back."""
 
     @abstractmethod
     def publish_raw(
@@ -253,8 +253,8 @@ class MemoryWorld(World):
             objects = self.broker.objects
             objects.exchanges[self.exchange].bind(objects.existing_queue(queue), routing_key)
 
-    def unbind(self, queue: str, routing_key: str) -> None:
-        self.broker.unbind(self.exchange, queue)
+    def unbind(self, queue: str, routing_key: str, *, exchange: str | None = None) -> None:
+        self.broker.unbind(exchange or self.exchange, queue)
 
     def publish_raw(
         self,

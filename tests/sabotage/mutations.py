@@ -148,8 +148,8 @@ MUTATIONS = (
     Mutation(
         "acknowledge away what no topic explains",
         "bus_amqp/consume/handling.py",
-        '        return self.dead_letter("no-topic", ',
-        '        return None and self.dead_letter("no-topic", ',
+        '        return self._refuse("no-topic", ',
+        '        return None and self._refuse("no-topic", ',
         f"{P5}::test_p5_an_event_that_no_topic_explains_is_dead_lettered[memory]",
     ),
     Mutation(
@@ -162,8 +162,8 @@ MUTATIONS = (
     Mutation(
         "acknowledge before the dead letter is stored",
         "bus_amqp/consume/consumption.py",
-        "        self._republish(dead_letter_message(delivery, letter, self.address), stored)\n",
-        "        stored(None); self._republish(dead_letter_message(delivery, letter, self.address), lambda _: None)\n",
+        "        if error is None:\n            self._accepted.append((session, tag))\n",
+        "        if True:\n            self._accepted.append((session, tag))\n",
         f"{P5}::test_p5_the_original_stays_until_its_dead_letter_is_stored[memory]",
     ),
     Mutation(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from bus_amqp import (
+    NO_RETRY,
     BusClosedError,
     BusState,
     Discard,
@@ -21,6 +22,7 @@ from bus_amqp import (
     OutboxFullError,
     Receipt,
     ReceiptState,
+    RetryPolicy,
     Settings,
     Stats,
     Subscribers,
@@ -115,6 +117,8 @@ def subscribing(bus: EventBus) -> None:
     bus.subscribe(EventTopic(), Notifying())
     bus.subscribe(EventTopic(), Called())
     bus.subscribe(EventTopic(), plain, ordered=False)
+    bus.subscribe(EventTopic(), plain, retry=NO_RETRY)
+    bus.subscribe(EventTopic(), plain, retry=RetryPolicy(attempts=3, delays_seconds=(5, 30), no_retry_on=(ValueError,)))
     bus.subscribe(EventTopic(), slow)
     bus.subscribe(EventTopic(), either)
     bus.subscribe(EventTopic(), billing.on_event)
@@ -164,6 +168,7 @@ def mistakes(bus: EventBus, event: Event) -> None:
     bus.subscribe(EventTopic(), object())  # type: ignore[arg-type]
     bus.subscribe(EventTopic(), lambda: None)  # type: ignore[arg-type,misc]
     bus.subscribe(EventTopic(), plain, workers="4")  # type: ignore[arg-type]
+    bus.subscribe(EventTopic(), plain, retry=None)  # type: ignore[arg-type]
     bus.unsubscribe("6f2d")  # type: ignore[arg-type]
     subscribers.on("VM.#")  # type: ignore[arg-type]
     connect(5)  # type: ignore[arg-type]

@@ -6,13 +6,16 @@ from bus_amqp.testing.conformance.declaring import TestDeclare, TestQueues
 from bus_amqp.testing.conformance.publishing import TestConfirms, TestContent
 from bus_amqp.testing.conformance.routing import TestRouting
 from bus_amqp.testing.conformance.stopping import TestStop
+from bus_amqp.testing.conformance.waiting import TestAlternateExchange, TestExpiration
 
 __all__ = [
+    "TestAlternateExchange",
     "TestClose",
     "TestConfirms",
     "TestContent",
     "TestDeclare",
     "TestDiscard",
+    "TestExpiration",
     "TestFeatures",
     "TestGivingBack",
     "TestLoss",

@@ -40,7 +40,9 @@ class Declarer:
 
     def _declare_exchange(self, exchange: Exchange) -> None:
         try:
-            self._use().exchange_declare(exchange.name, exchange.kind, durable=True, auto_delete=False)
+            self._use().exchange_declare(
+                exchange.name, exchange.kind, durable=True, auto_delete=False, arguments=dict(exchange.arguments)
+            )
         except AccessRefused as refused:
             try:
                 self._use().exchange_declare(exchange.name, exchange.kind, passive=True)

@@ -27,7 +27,8 @@ _TIMESTAMP = struct.Struct(">Q")
 _SETTLE = struct.Struct(">BHIHHQBB")
 
 _CONTENT_TYPE, _HEADERS, _DELIVERY_MODE = 0x8000, 0x2000, 0x1000
-_MESSAGE_ID, _TIMESTAMP_FLAG, _TYPE, _USER_ID, _APP_ID = 0x0080, 0x0040, 0x0020, 0x0010, 0x0008
+_EXPIRATION, _MESSAGE_ID, _TIMESTAMP_FLAG = 0x0100, 0x0080, 0x0040
+_TYPE, _USER_ID, _APP_ID = 0x0020, 0x0010, 0x0008
 _PERSISTENT = b"\x02"
 _CACHED_STRINGS = 1024  # types, sources and content types have few values; a cache without bound would be a leak
 
@@ -81,6 +82,12 @@ class PublishEncoder:
                     headers = _table(message.headers)
                 message_id = message.message_id.encode()
                 size = 15 + len(content_type) + len(headers)
+                expiration = b""
+                if message.expiration_ms:  # copies that wait; AMQP wants the number as a text
+                    flags |= _EXPIRATION
+                    digits = b"%d" % message.expiration_ms
+                    expiration = lengths[len(digits)] + digits
+                    size += len(expiration)
                 if message_id:
                     flags |= _MESSAGE_ID
                     message_id = lengths[len(message_id)] + message_id
@@ -107,6 +114,7 @@ class PublishEncoder:
                 append(content_type)
                 append(headers)
                 append(_PERSISTENT)
+                append(expiration)
                 append(message_id)
                 append(timestamp)
                 append(kind)

@@ -111,6 +111,8 @@ def _amqp_message(message: Message, user_id: str) -> amqp.Message:
         properties["user_id"] = user_id
     if message.headers:
         properties["application_headers"] = dict(message.headers)
+    if message.expiration_ms:
+        properties["expiration"] = str(message.expiration_ms)
     return amqp.Message(message.body, **properties)
 
 

@@ -82,9 +82,7 @@ class MemoryConnection:
     def turn(self, timeout_seconds: float) -> Sequence[Signal]:
         """Wait until something arrived, ``wake`` was called or the time is over."""
         with self._changed:
-            self._memory_broker.objects.drop_expired()
-            if not self._has_news() and timeout_seconds > 0:
-                self._changed.wait_for(self._has_news, timeout_seconds)
+            self._wait_for_news(timeout_seconds)
             self._is_woken = False
             self.check()
             signals, self._signals = self._signals, []
@@ -157,6 +155,15 @@ class MemoryConnection:
             for channel in tuple(self._channels):
                 if isinstance(channel, MemoryPublishChannel):
                     channel.send_held()
+
+    def _wait_for_news(self, timeout_seconds: float) -> None:
+        """Wait, and do for the broker what falls due meanwhile: it has no thread of its own.  Lock held."""
+        objects = self._memory_broker.objects
+        objects.drop_expired()
+        deadline = time.monotonic() + timeout_seconds
+        while not self._has_news() and (remaining := deadline - time.monotonic()) > 0:
+            self._changed.wait(max(0.0, min(remaining, objects.seconds_until_due())))
+            objects.drop_expired()
 
     def _has_news(self) -> bool:
         return bool(self._signals) or self._is_woken or self._lost_reason is not None

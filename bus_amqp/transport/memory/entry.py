@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from bus_amqp.wire.message import Delivery, HeaderValue, Message, Properties
@@ -11,15 +12,17 @@ class Entry:
     """One message in one queue.  Guarded by the broker's lock; a plain class because one is built per message.
 
     ``position`` is for life, so what is given back finds its old place.  ``returns`` counts how often it was.
+    ``expires_at``: on the broker's clock; infinity where it may wait for ever.
     """
 
-    __slots__ = ("exchange", "message", "position", "returns")
+    __slots__ = ("exchange", "expires_at", "message", "position", "returns")
 
-    def __init__(self, position: int, message: Message, exchange: str) -> None:
+    def __init__(self, position: int, message: Message, exchange: str, expires_at: float = math.inf) -> None:
         self.position = position
         self.message = message
         self.exchange = exchange
         self.returns = 0
+        self.expires_at = expires_at
 
     def __repr__(self) -> str:
         return f"<Entry {self.position} returned {self.returns} times {self.message!r}>"

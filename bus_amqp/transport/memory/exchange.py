@@ -6,6 +6,8 @@ places share one dictionary, so a key costs one look-up for each such shape howe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bus_amqp.topic import words_match
 from bus_amqp.transport.memory.queue import MemoryQueue
 
@@ -19,9 +21,10 @@ _Queues = dict[MemoryQueue, None]  # a set that keeps its order
 class MemoryExchange:
     """Bindings of one exchange."""
 
-    def __init__(self, name: str, kind: str) -> None:
+    def __init__(self, name: str, kind: str, arguments: Mapping[str, str] | None = None) -> None:
         self.name = name
         self.kind = kind
+        self.arguments = dict(arguments or {})
         self._bindings: dict[tuple[str, MemoryQueue], None] = {}
         self._by_shape: dict[_Shape, dict[tuple[str, ...], _Queues]] = {}
         self._open_ended: list[tuple[tuple[str, ...], MemoryQueue]] = []  # with '#'
@@ -29,6 +32,11 @@ class MemoryExchange:
 
     def __repr__(self) -> str:
         return f"<MemoryExchange {self.name!r} {self.kind}, {len(self._bindings)} bindings>"
+
+    @property
+    def alternate(self) -> str | None:
+        """The exchange that gets what no binding takes."""
+        return self.arguments.get("alternate-exchange")
 
     def bind(self, queue: MemoryQueue, key: str) -> None:
         """Add a binding; one that is there already stays one."""

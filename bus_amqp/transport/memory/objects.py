@@ -1,11 +1,13 @@
 """``Objects``: the exchanges and queues of one broker, and how messages go through them.
 
-Knows no connection and no lock: ``MemoryBroker`` calls it with its own lock held.  ``x-expires`` has no timer
-thread: what is due is done when somebody looks, by the clock that was passed in.
+Knows no connection and no lock: ``MemoryBroker`` calls it with its own lock held.  ``x-expires`` and message
+lifetimes have no timer thread: what is due is done when somebody looks, by the clock that was passed in; a
+connection's turn looks in time (``seconds_until_due``).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from bus_amqp.errors import NotFoundOnBrokerError, TopologyMismatchError
@@ -25,6 +27,7 @@ class Objects:
         self._address = address  # for errors only
         self._clock = clock
         self._expiring: list[MemoryQueue] = []
+        self._with_lifetimes: dict[MemoryQueue, None] = {}  # hold, or held, messages that may not wait for ever
         self._touched: dict[MemoryQueue, None] = {}  # messages came or credit did, and nothing was handed on yet
 
     def __repr__(self) -> str:
@@ -92,18 +95,32 @@ class Objects:
 
     def store(self, message: Message, exchange: str) -> bool:
         """Route one message; return whether a queue took it.  Raises ``NotFoundOnBrokerError``: no such exchange."""
-        if exchange:
-            found = self.exchanges.get(exchange)
-            if found is None:
-                raise NotFoundOnBrokerError(f"no exchange {exchange!r} at {self._address}: declare it first")
-            queues = found.queues_for(message.routing_key)
-        else:  # AMQP's default exchange leads to the queue of that name
-            queue = self.queues.get(message.routing_key)
-            queues = () if queue is None else (queue,)
+        queues = self._queues_for(message.routing_key, exchange)
         for queue in queues:
-            queue.put(message, exchange)
+            lifetime = queue.lifetime_of(message)
+            if lifetime == math.inf:
+                queue.put(message, exchange)
+            else:
+                queue.put(message, exchange, self._clock() + lifetime)
+                self._with_lifetimes[queue] = None
             self._touched[queue] = None
         return bool(queues)
+
+    def _queues_for(self, routing_key: str, exchange: str) -> tuple[MemoryQueue, ...]:
+        if not exchange:  # AMQP's default exchange leads to the queue of that name
+            queue = self.queues.get(routing_key)
+            return () if queue is None else (queue,)
+        found = self.exchanges.get(exchange)
+        if found is None:
+            raise NotFoundOnBrokerError(f"no exchange {exchange!r} at {self._address}: declare it first")
+        queues = found.queues_for(routing_key)
+        tried = {exchange}
+        while not queues and (alternate := found.alternate) is not None and alternate not in tried:
+            tried.add(alternate)
+            if (following := self.exchanges.get(alternate)) is None:
+                break
+            found, queues = following, following.queues_for(routing_key)
+        return queues
 
     def dispatch(self) -> None:
         """Hand on what the other calls left: once for a batch, not for each message."""
@@ -112,19 +129,44 @@ class Objects:
             queue.dispatch()
 
     def drop_expired(self) -> None:
-        """Delete the queues that nobody has consumed for their ``x-expires``."""
+        """Delete the queues that nobody has consumed for their ``x-expires``; move on the messages whose time is up."""
+        if self._with_lifetimes:
+            self._move_expired(self._clock())
         if not self._expiring:
             return
         now = self._clock()
         for queue in [queue for queue in self._expiring if queue.has_expired(now)]:
             self.delete_queue(queue.name)
 
+    def seconds_until_due(self) -> float:
+        """Return when the next message expires; infinity: none ever will."""
+        if not self._with_lifetimes:
+            return math.inf
+        return min(queue.next_expiry for queue in self._with_lifetimes) - self._clock()
+
+    def _move_expired(self, now: float) -> None:
+        for queue in tuple(self._with_lifetimes):
+            for entry in queue.take_expired(now):
+                self._dead_letter(queue, entry, "expired")
+            if not queue.ready and not queue.unacked:
+                del self._with_lifetimes[queue]
+        self.dispatch()
+
     def _declare_exchange(self, exchange: Exchange) -> None:
         if exchange.kind not in KINDS:
             raise TopologyMismatchError(
                 f"exchange {exchange.name!r}: memory:// has no type {exchange.kind!r}, use one of {', '.join(KINDS)}"
             )
-        there = self.exchanges.setdefault(exchange.name, MemoryExchange(exchange.name, exchange.kind))
+        there = self.exchanges.setdefault(
+            exchange.name, MemoryExchange(exchange.name, exchange.kind, exchange.arguments)
+        )
+        for argument in sorted({*there.arguments, *exchange.arguments}):
+            was, wanted = there.arguments.get(argument), exchange.arguments.get(argument)
+            if there.kind == exchange.kind and was != wanted:
+                raise TopologyMismatchError(
+                    f"exchange {exchange.name!r}: argument {argument} is {was!r} on the broker and declared as "
+                    f"{wanted!r}: arguments are for life; use another exchange name, or delete it there"
+                )
         if there.kind != exchange.kind:
             raise TopologyMismatchError(
                 f"exchange {exchange.name!r} is of type {there.kind!r} on the broker and declared as "

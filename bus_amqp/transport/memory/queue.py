@@ -6,6 +6,7 @@ knows the exchanges.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Protocol
@@ -48,6 +49,8 @@ class MemoryQueue:
         self._expires_seconds = None if expires is None else int(expires) / 1000
         limit = arguments.get("x-delivery-limit")
         self._delivery_limit = None if limit is None else int(limit)
+        ttl = arguments.get("x-message-ttl")
+        self._ttl_seconds = math.inf if ttl is None else int(ttl) / 1000
 
     def __repr__(self) -> str:
         return f"<MemoryQueue {self.name!r} {self.ready} ready, {self.unacked} unacked, {self.consumers} consumers>"
@@ -71,10 +74,28 @@ class MemoryQueue:
         """Return the bodies of the ready messages, in order."""
         return [entry.message.body for entry in self._ready]
 
-    def put(self, message: Message, exchange: str) -> None:
+    def lifetime_of(self, message: Message) -> float:
+        """Return how many seconds a message may wait here: the queue's bound or its own; mostly infinity."""
+        if not message.expiration_ms:
+            return self._ttl_seconds
+        return min(self._ttl_seconds, message.expiration_ms / 1000)
+
+    def put(self, message: Message, exchange: str, expires_at: float = math.inf) -> None:
         """Append a message; ``dispatch`` hands it on."""
-        self._ready.append(Entry(self._next_position, message, exchange))
+        self._ready.append(Entry(self._next_position, message, exchange, expires_at))
         self._next_position += 1
+
+    def take_expired(self, now: float) -> list[Entry]:
+        """Remove what has expired: at the head only, as RabbitMQ does."""
+        expired: list[Entry] = []
+        while self._ready and self._ready[0].expires_at <= now:
+            expired.append(self._ready.popleft())
+        return expired
+
+    @property
+    def next_expiry(self) -> float:
+        """When the head expires; infinity: never, or there is none."""
+        return self._ready[0].expires_at if self._ready else math.inf
 
     def dispatch(self) -> None:
         """Hand ready messages to consumers with credit: in turn, or all to the single active one."""

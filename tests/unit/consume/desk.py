@@ -50,6 +50,7 @@ class Desk:
             wake=lambda: None,
             backoff=Backoff(uniform=lambda low, high: low),
             republish=lambda message, on_done: None,
+            postpone=lambda delivery, chance, address, on_done: None,
         )
 
     def attached(self, name: str = "billing") -> Consumption:

@@ -7,8 +7,12 @@ from bus_amqp.consume.dead_letter import DeadLetter
 from bus_amqp.consume.dispatcher import Dispatcher
 from bus_amqp.consume.handler_watch import HandlerWatch
 from bus_amqp.consume.handling import Handling
+from bus_amqp.consume.lanes import Lanes
+from bus_amqp.consume.patient_lanes import PatientLanes
+from bus_amqp.consume.second_chance import SecondChance
 from bus_amqp.consume.workers import AsyncWorkers, ThreadWorkers, Workers
 from bus_amqp.ioloop.service import AsyncLoop
+from bus_amqp.retry import NO_RETRY, RetryPolicy
 from bus_amqp.topic import EventTopic
 from bus_amqp.wire.codec import encode
 from bus_amqp.wire.message import Delivery
@@ -22,6 +26,8 @@ class NotingSettler:
         self.accepted: list[tuple[int, int]] = []
         self.asked_soon: list[int] = []  # how many were accepted when a worker said "soon"
         self.dead: list[tuple[int, int, DeadLetter]] = []
+        self.retried: list[tuple[int, int, SecondChance]] = []
+        self.kept: list[tuple[int, SecondChance]] = []
         self.given_back: list[tuple[int, Exception]] = []
         self.handled_before: set[int] = set()  # tags
         self.faults: list[Exception] = []  # raised one by one, as a fault of the bus would be
@@ -40,6 +46,13 @@ class NotingSettler:
     def dead_letter(self, session: int, delivery: Delivery, letter: DeadLetter) -> None:
         self.dead.append((session, delivery.tag, letter))
 
+    def retry(self, session: int, delivery: Delivery, chance: SecondChance) -> None:
+        self.retried.append((session, delivery.tag, chance))
+
+    def keep(self, delivery: Delivery, chance: SecondChance) -> float:
+        self.kept.append((delivery.tag, chance))
+        return chance.delay_seconds
+
     def give_back(self, session: int, error: Exception) -> None:
         self.given_back.append((session, error))
 
@@ -51,11 +64,14 @@ class NotingSettler:
 class Shift:
     """Workers on a dispatcher; the test is the consumer thread."""
 
-    def __init__(self, handler: Any, workers: int, async_loop: AsyncLoop | None) -> None:
+    def __init__(self, handler: Any, workers: int, async_loop: AsyncLoop | None, retry: RetryPolicy = NO_RETRY) -> None:
         self.subscription_id = a_subscription_id()
-        self.dispatcher = Dispatcher(is_keyed=workers > 1)
+        lanes = Lanes(is_keyed=workers > 1)
+        if retry.keep_order:
+            lanes = PatientLanes(prefetch=100, clock=time.monotonic)
+        self.dispatcher = Dispatcher(lanes=lanes)
         self.settler = NotingSettler()
-        handling = Handling((EventTopic(event_type="VM.#"),), handler, "Unit.on_event")
+        handling = Handling((EventTopic(event_type="VM.#"),), handler, "Unit.on_event", retry=retry)
         self.watch = HandlerWatch(60.0)
         self.workers: Workers
         if async_loop is None:

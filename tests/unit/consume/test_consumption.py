@@ -8,7 +8,9 @@ from bus_amqp.backoff import Backoff
 from bus_amqp.consume.consumption import Consumption, Letter, RestoreFailed, earliest
 from bus_amqp.consume.dead_letter import REASON, DeadLetter, DeadLetterAddress
 from bus_amqp.consume.dispatcher import Dispatcher
-from bus_amqp.errors import EventBusException, UnroutableError
+from bus_amqp.consume.patient_lanes import PatientLanes
+from bus_amqp.consume.second_chance import SecondChance
+from bus_amqp.errors import AccessRefusedError, EventBusException, UnroutableError
 from bus_amqp.health import Gap
 from bus_amqp.topology.plan import Plan
 from bus_amqp.wire.message import Message
@@ -24,6 +26,7 @@ class Desk:
         self.letters: list[Letter] = []
         self.wakes: list[None] = []
         self.copies: list[tuple[Message, Callable[[EventBusException | None], None]]] = []
+        self.waiting: list[tuple[SecondChance, Callable[[EventBusException | None], None]]] = []
         self.consumption = Consumption(
             a_subscription_id(),
             queue="bus.events.billing",
@@ -35,6 +38,8 @@ class Desk:
             wake=lambda: self.wakes.append(None),
             backoff=Backoff(),
             republish=lambda message, on_done: self.copies.append((message, on_done)),
+            postpone=lambda delivery, chance, address, on_done: self.waiting.append((chance, on_done)),
+            uniform=lambda low, high: low,
         )
         self.channel = FakeConsumeChannel("bus.events.billing", 8)
 
@@ -183,3 +188,68 @@ def test_the_earliest_of_several_moments() -> None:
     assert earliest([None, 3.0, 2.0, None]) == 2.0
     assert earliest([None, None]) is None
     assert earliest([]) is None
+
+
+def test_a_failed_event_waits_elsewhere_before_it_is_acknowledged(desk: Desk) -> None:
+    """P5: the original stays with the broker until the copy that waits is stored."""
+    desk.consumption.began(desk.channel)
+    chance = SecondChance(5, "boom", 1)
+    desk.consumption.retry(0, FakeDelivery(7, b"body"), chance)
+    desk.consumption.settle()
+    assert desk.channel.accepted == []
+
+    [(postponed, stored)] = desk.waiting
+    assert postponed is chance
+    stored(None)
+    desk.consumption.settle()
+
+    assert desk.channel.accepted == [7]
+    assert desk.letters == []
+
+
+def test_an_event_that_can_wait_nowhere_is_dead_lettered(desk: Desk) -> None:
+    """No right to make a rung: delivered again at once, it would fail for ever and no attempt would be counted."""
+    desk.consumption.retry(0, FakeDelivery(7, b"body"), SecondChance(5, "boom", 2))
+
+    desk.waiting[0][1](AccessRefusedError("no right to configure bus.events.wait.5s"))
+
+    [(message, _)] = desk.copies
+    assert (message.exchange, message.headers["x-bus-attempts"]) == ("bus.events.dead", 2)  # type: ignore[index]  # copies have headers
+    assert "no right" in str(message.headers["x-bus-exception"])  # type: ignore[index]  # the same
+    assert desk.letters == []
+
+
+def test_an_event_that_cannot_wait_just_now_is_delivered_again(desk: Desk) -> None:
+    """P2: the broker keeps the original until there is a copy."""
+    desk.consumption.retry(3, FakeDelivery(7, b"body"), SecondChance(5, "boom", 2))
+
+    desk.waiting[0][1](UnroutableError("no queue took it"))
+
+    [letter] = desk.letters
+    assert isinstance(letter, RestoreFailed)
+    assert letter.session == 3
+    assert desk.copies == []
+
+
+def test_what_stays_in_hand_knows_its_failures_and_comes_back_a_little_early(desk: Desk) -> None:
+    """``keep_order``: the same jitter as on the ladder, and the headers that a copy would have."""
+    delivery = FakeDelivery(7, b"body")
+
+    assert desk.consumption.keep(delivery, SecondChance(10, "boom", 1)) == 8.0
+    assert delivery.noted["x-bus-attempts"] == 1
+
+
+def test_health_tells_that_a_subscription_stands_still(desk: Desk) -> None:
+    """P7: the broker delivers, and nothing new is started: that is not consuming."""
+    desk.consumption.dispatcher = Dispatcher(lanes=PatientLanes(prefetch=2, clock=lambda: 0.0))
+    desk.consumption.began(desk.channel)
+    assert desk.consumption.health().is_consuming
+
+    desk.consumption.dispatcher.submit([FakeDelivery(1)])
+    batch = desk.consumption.dispatcher.take_now(1)
+    assert batch is not None
+    desk.consumption.dispatcher.done(batch, [(batch.deliveries[0], 5.0)])
+
+    health = desk.consumption.health()
+    assert not health.is_consuming
+    assert "stands still" in health.reason

@@ -100,7 +100,7 @@ def test_a_subscriber_that_returns_has_handled() -> None:
     one = handling(handler=seen.append)
     event = an_event()
 
-    assert one.call(event) is None
+    assert one.call(event, FakeDelivery()) is None
     assert seen == [event]
     assert one.counts == HandlingCounts(handled=1)
 
@@ -114,7 +114,7 @@ def test_whatever_a_subscriber_raises_is_its_events_fate(
     event = an_event()
 
     with caplog.at_level(logging.ERROR, "bus_amqp.consume"):
-        letter = one.call(event)
+        letter = one.call(event, FakeDelivery())
 
     assert letter == DeadLetter("exception", f"{type(error).__name__}: boom")
     assert one.counts == HandlingCounts(dead_lettered=1)
@@ -127,7 +127,7 @@ def test_a_discarded_event_is_acknowledged_and_said(caplog: pytest.LogCaptureFix
     one = handling(handler=raising(Discard("a test account")))
 
     with caplog.at_level(logging.INFO, "bus_amqp.consume"):
-        assert one.call(an_event()) is None
+        assert one.call(an_event(), FakeDelivery()) is None
 
     assert one.counts == HandlingCounts(discarded=1)
     assert "a test account" in caplog.text
@@ -144,7 +144,7 @@ def test_a_plain_function_that_returns_an_awaitable_is_a_fault() -> None:
 
     one = handling(handler=disguised)
 
-    letter = one.call(an_event())
+    letter = one.call(an_event(), FakeDelivery())
 
     assert letter is not None
     assert "async def" in letter.explanation
@@ -157,8 +157,8 @@ def test_the_handlers_event_is_known_while_it_runs_and_only_then() -> None:
     event = an_event()
     one = handling(handler=lambda _: seen.append(current_event.get()))
 
-    one.call(event)
-    handling(handler=raising(ValueError())).call(event)
+    one.call(event, FakeDelivery())
+    handling(handler=raising(ValueError())).call(event, FakeDelivery())
 
     assert seen == [event]
     assert current_event.get() is None
@@ -186,7 +186,7 @@ def test_coroutine_subscribers_are_judged_alike() -> None:
     counts = []
     for handler in (fine, discarding, failing, cancelled):
         one = handling(handler=handler)
-        outcomes.append(asyncio.run(one.call_async(event)))
+        outcomes.append(asyncio.run(one.call_async(event, FakeDelivery())))
         counts.append(one.counts)
 
     assert outcomes[:3] == [None, None, DeadLetter("exception", "ValueError: boom")]
@@ -206,7 +206,7 @@ def test_a_handler_that_the_bus_cancels_has_not_failed() -> None:
     one = handling(handler=hang)
 
     async def cancel() -> None:
-        task = asyncio.ensure_future(one.call_async(an_event()))
+        task = asyncio.ensure_future(one.call_async(an_event(), FakeDelivery()))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -222,7 +222,7 @@ def test_twins_share_everything_but_their_counts() -> None:
     one = handling(EventTopic(event_type="VM.START"))
     twin = one.twin()
 
-    one.call(an_event())
+    one.call(an_event(), FakeDelivery())
 
     assert (one.counts.handled, twin.counts.handled) == (1, 0)
     assert isinstance(twin.admit(delivered(an_event())), Event)
@@ -251,7 +251,7 @@ def test_an_error_without_a_text_is_judged_like_any_other(error: Exception) -> N
         raise error
 
     other = handling(handler=fail)
-    letters = [one.call(an_event()), asyncio.run(other.call_async(an_event()))]
+    letters = [one.call(an_event(), FakeDelivery()), asyncio.run(other.call_async(an_event(), FakeDelivery()))]
 
     if isinstance(error, Discard):
         assert letters == [None, None]

@@ -7,6 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from bus_amqp.consume.dead_letter import ROUTING_KEY
 from bus_amqp.consume.lanes import Lanes, lane_of
 from bus_amqp.wire.message import Delivery, Properties
 from tests.unit.fakes import FakeDelivery
@@ -25,6 +26,20 @@ LANES = {
 def test_the_resource_orders_and_events_without_one_are_free(key: str, lane: str | None) -> None:
     """P3: events of one uuid keep their order; a key of another shape is ordered with its own kind."""
     assert lane_of(FakeDelivery(routing_key=key)) == lane
+
+
+def test_what_returns_from_a_wait_is_ordered_by_its_original_key() -> None:
+    """P3: its own key is the queue's name: all that returns would be one lane, and its resource another."""
+    headers = {ROUTING_KEY: "ActionEvent.VM-START.VirtualMachine.vm-1.ms"}
+    delivery = FakeDelivery(routing_key="bus.events.billing", properties=Properties(headers=headers))
+    assert lane_of(delivery, "bus.events.return") == "bus.events.billing", "anybody may write headers"
+
+    delivery.exchange = "bus.events.return"
+
+    assert lane_of(delivery, "bus.events.return") == "vm-1"
+    lanes = Lanes(is_keyed=True, return_exchange="bus.events.return")
+    lanes.add([FakeDelivery(2, routing_key=headers[ROUTING_KEY]), delivery])
+    assert len(lanes.take(5)) == 1
 
 
 class LanesAgainstAList(RuleBasedStateMachine):

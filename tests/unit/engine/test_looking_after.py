@@ -43,6 +43,7 @@ def consumption() -> Consumption:
         wake=lambda: None,
         backoff=Backoff(),
         republish=lambda message, on_done: None,
+        postpone=lambda delivery, chance, address, on_done: None,
     )
 
 

@@ -7,7 +7,15 @@ from uuid import UUID
 
 import pytest
 
-from bus_amqp.topology.plan import Binding, Exchange, Plan, publisher_plan, subscription_plan, subscription_queue
+from bus_amqp.topology.plan import (
+    Binding,
+    Exchange,
+    Plan,
+    publisher_plan,
+    rung_plan,
+    subscription_plan,
+    subscription_queue,
+)
 
 ID = UUID(int=7)
 GROUP_ARGUMENTS = {
@@ -61,7 +69,7 @@ def test_a_subscription_comes_with_its_dead_letter_queue(group: str | None, key:
     plan = subscription_plan("bus.events", group, queue, ["*.*.*.*.*"])
 
     dead, main = plan.queues
-    assert plan.exchanges == (Exchange("bus.events", "topic"), Exchange("bus.events.dead", "direct"))
+    assert plan.exchanges[:2] == (Exchange("bus.events", "topic"), Exchange("bus.events.dead", "direct"))
     assert (dead.name, dead.arguments) == (
         f"bus.events.{key}.dead",
         {"x-queue-type": "quorum", "x-delivery-limit": 2147483647},
@@ -77,7 +85,8 @@ def test_topics_that_share_a_binding_bind_once_and_in_order() -> None:
 
     plan = subscription_plan("bus.events", "billing", queue, ["b.*.*.*.*", "a.*.*.*.*", "b.*.*.*.*"])
 
-    assert [binding.key for binding in plan.bindings] == ["billing", "b.*.*.*.*", "a.*.*.*.*"]
+    keys = [binding.key for binding in plan.bindings if binding.exchange == "bus.events"]
+    assert keys == ["b.*.*.*.*", "a.*.*.*.*"]
 
 
 def test_dead_letters_of_a_queue_reach_the_queue_of_the_plan() -> None:
@@ -86,10 +95,44 @@ def test_dead_letters_of_a_queue_reach_the_queue_of_the_plan() -> None:
         queue = subscription_queue("bus.events", group, ID, ordered=False)
         plan = subscription_plan("bus.events", group, queue, [])
 
-        assert plan.bindings == (
-            Binding(
-                str(queue.arguments["x-dead-letter-exchange"]),
-                plan.queues[0].name,
-                str(queue.arguments["x-dead-letter-routing-key"]),
-            ),
+        assert plan.bindings[0] == Binding(
+            str(queue.arguments["x-dead-letter-exchange"]),
+            plan.queues[0].name,
+            str(queue.arguments["x-dead-letter-routing-key"]),
         )
+
+
+@pytest.mark.parametrize(("group", "astray"), [("billing", "bus.events.billing"), (None, "bus.events.tmp.*")])
+def test_what_has_waited_returns_to_its_queue_or_to_its_dead_letters(group: str | None, astray: str) -> None:
+    """P5: by the queue's own name; what cannot return must not stay at the head of a rung and hold up the others.
+
+    One binding for all temporary subscriptions: one for each would stay behind with every process that dies.
+    """
+    queue = subscription_queue("bus.events", group, ID, ordered=False)
+
+    plan = subscription_plan("bus.events", group, queue, [])
+
+    assert Binding("bus.events.return", queue.name, queue.name) in plan.bindings
+    assert Binding("bus.events.astray", plan.queues[0].name, astray) in plan.bindings
+    assert Exchange("bus.events.return", "direct", {"alternate-exchange": "bus.events.astray"}) in plan.exchanges
+
+
+@pytest.mark.parametrize(("rung", "name"), [(1, "1s"), (30, "30s"), (120, "2m"), (600, "10m"), (3600, "1h")])
+def test_a_rung_holds_what_waits_for_its_time(rung: int, name: str) -> None:
+    """Arguments are for life: these are those of the design, on every version of the broker."""
+    plan = rung_plan("bus.events", rung)
+
+    [queue] = plan.queues
+    assert (queue.name, queue.arguments) == (
+        f"bus.events.wait.{name}",
+        {
+            "x-queue-type": "quorum",
+            "x-message-ttl": rung * 1000,
+            "x-dead-letter-exchange": "bus.events.return",
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+            "x-delivery-limit": 2147483647,
+        },
+    )
+    assert plan.exchanges[-1] == Exchange(queue.name, "fanout")
+    assert plan.bindings == (Binding(queue.name, queue.name, ""),)

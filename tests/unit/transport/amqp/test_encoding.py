@@ -32,6 +32,7 @@ messages = st.builds(
     headers=st.none() | st.dictionaries(text, header_values, max_size=4),
     exchange=st.none() | text,
     mandatory=st.booleans(),
+    expiration_ms=st.integers(0, 2**40),
 )
 
 
@@ -58,6 +59,8 @@ class Oracle:
             properties["user_id"] = self._user_id
         if message.headers:
             properties["application_headers"] = message.headers
+        if message.expiration_ms:
+            properties["expiration"] = str(message.expiration_ms)
         exchange = default_exchange if message.exchange is None else message.exchange
         arguments = dumps("Bssbb", (0, exchange, message.routing_key, message.mandatory, False))
         content = amqp.Message(message.body, **properties)
