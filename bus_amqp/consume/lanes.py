@@ -22,10 +22,12 @@ def lane_of(delivery: Delivery, return_exchange: str = "") -> str | None:
     """Return what orders this delivery, None: nothing does.
 
     The key's fourth word stands for the uuid one to one, so equal words are equal resources; that is all
-    that is read from a key.  A key of another shape is ordered with its own kind.  What returns from a wait has its
-    queue's name for a key; only such a delivery pays for having its headers parsed.
+    that is read from a key.  A key of another shape is ordered with its own kind.  What returns from a wait, or is put
+    back by an operator (through the default exchange), has its queue's name for a key; only such a delivery pays for
+    having its headers parsed.
     """
-    key = delivery.routing_key if delivery.exchange != return_exchange else original_key(delivery)
+    is_direct = delivery.exchange in ("", return_exchange)
+    key = original_key(delivery) if is_direct else delivery.routing_key
     words = key.split(".")
     if len(words) != KEY_WORDS:
         return key

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bus_amqp import Event, EventTopic, connect
+from bus_amqp import NO_RETRY, Event, EventTopic, connect
 from bus_amqp.admin.letter_filter import LetterFilter
 from bus_amqp.errors import AccessRefusedError, NotFoundOnBrokerError
 from bus_amqp.testing.broker import RealBroker
@@ -96,7 +96,7 @@ def test_a_consumer_that_runs_gets_what_is_put_back(scene: Scene) -> None:
         recorder.on_event(event)
 
     with connect(scene.url, settings=scene.settings) as bus:
-        bus.subscribe(EventTopic(), charge, group=GROUP, **_without_retries())
+        bus.subscribe(EventTopic(), charge, group=GROUP, retry=NO_RETRY)
         bus.publish_many([an_event(number) for number in range(20)])
         scene.wait_ready(scene.dead, 20)
         with scene.workbench() as workbench:
@@ -109,14 +109,6 @@ def test_a_consumer_that_runs_gets_what_is_put_back(scene: Scene) -> None:
 
     assert sorted(number_of(event) for event in recorder.events) == list(range(20))
     scene.wait_ready(scene.dead, 0)
-
-
-def _without_retries() -> dict[str, object]:
-    try:
-        from bus_amqp.retry import NO_RETRY
-    except ImportError:
-        return {}
-    return {"retry": NO_RETRY}
 
 
 def test_two_workbenches_at_once_put_back_each_letter_once(scene: Scene) -> None:
