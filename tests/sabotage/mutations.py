@@ -14,6 +14,7 @@ P5 = "tests/promise/test_p5_nothing_disappears.py"
 P6 = "tests/promise/test_p6_subscribe.py"
 P6_END = "tests/promise/test_p6_unsubscribe.py"
 P7 = "tests/promise/test_p7_it_heals_and_tells.py"
+P7_AUDIT = "tests/promise/test_p7_audit.py"
 P8 = "tests/promise/test_p8_it_ends.py"
 P8_ODD = "tests/promise/test_p8_closing_at_odd_moments.py"
 EXIT = "tests/promise/test_p8_exit.py"
@@ -35,17 +36,31 @@ MUTATIONS = (
     Mutation(
         "acknowledge before on_event",
         "bus_amqp/consume/workers.py",
-        "            outcome = handling.call(event) if isinstance(event, Event) else event\n",
-        "            self._settler.accept(batch.session, delivery.tag); self._settler.settle_soon(); "
-        "outcome = handling.call(event)\n",
+        "                slot.event = event\n                outcome = handling.call(",
+        "                self._settler.accept(batch.session, delivery); self._settler.settle_soon()\n"
+        "                outcome = handling.call(",
         f"{P2}::test_p2_an_event_whose_handler_did_not_end_goes_to_another_member[memory-1]",
     ),
     Mutation(
         "acknowledge a foreign session",
         "bus_amqp/consume/consumption.py",
-        "        return [tag for session, tag in taken if session == current]\n",
-        "        return [tag for session, tag in taken]\n",
+        "        if session == self._session:\n            self._handled.append((session, delivery))\n",
+        "        if True:\n            self._handled.append((self._session, delivery))\n",
         f"{P2}::test_p2_an_acknowledgement_of_an_older_session_settles_nothing[memory]",
+    ),
+    Mutation(
+        "call again for what was handled",
+        "bus_amqp/consume/consumption.py",
+        "        return self._handled_before.knows(delivery)\n",
+        "        return False\n",
+        f"{P2}::test_p2_an_event_in_hand_when_the_connection_breaks_is_handled_once[memory]",
+    ),
+    Mutation(
+        "drop the audit",
+        "bus_amqp/consume/consumer.py",
+        "        if due and not self._is_inspecting:\n",
+        "        if False:\n",
+        f"{P7_AUDIT}::test_p7_a_consumer_that_the_broker_has_forgotten_is_made_again[True]",
     ),
     Mutation(
         "a new session keeps what waits",
