@@ -79,7 +79,7 @@ class FuzzedConnection:
             consumer = BulkConsumeChannel(CONSUMER, "queue", link, lambda: None, lambda: None)
         else:
             publisher = PlainPublishChannel(publishing, link, "bus.events", inbox, lambda: None)
-            consumer = PlainConsumeChannel(consuming, "queue", link, inbox, MAX_BODY_BYTES, lambda: None)
+            consumer = PlainConsumeChannel(consuming, "queue", link, inbox, MAX_BODY_BYTES, lambda: None, lambda: None)
             consuming.callbacks[CONSUMER_TAG] = consumer.on_message
         inbox.add_publisher(PUBLISHER, publisher)
         inbox.add_consumer(CONSUMER, consumer)

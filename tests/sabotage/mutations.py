@@ -36,9 +36,9 @@ MUTATIONS = (
     Mutation(
         "acknowledge before on_event",
         "bus_amqp/consume/workers.py",
-        "                slot.event = event\n                outcome = handling.call(",
-        "                self._settler.accept(batch.session, delivery); self._settler.settle_soon()\n"
-        "                outcome = handling.call(",
+        "                outcome = handling.call(event, delivery)\n",
+        "                self._settler.accept(batch.session, delivery); self._settler.settle_soon(); "
+        "outcome = handling.call(event, delivery)\n",
         f"{P2}::test_p2_an_event_whose_handler_did_not_end_goes_to_another_member[memory-1]",
     ),
     Mutation(
@@ -176,9 +176,9 @@ MUTATIONS = (
     ),
     Mutation(
         "acknowledge before the dead letter is stored",
-        "bus_amqp/consume/consumption.py",
-        "        if error is None:\n            self._accepted.append((session, tag))\n",
-        "        if True:\n            self._accepted.append((session, tag))\n",
+        "bus_amqp/consume/copying.py",
+        "        if error is None:\n            self._acknowledge(session, tag)\n",
+        "        if True:\n            self._acknowledge(session, tag)\n",
         f"{P5}::test_p5_the_original_stays_until_its_dead_letter_is_stored[memory]",
     ),
     Mutation(
@@ -212,7 +212,7 @@ MUTATIONS = (
     Mutation(
         "say consuming when it is not",
         "bus_amqp/consume/consumption.py",
-        "            is_consuming=self.channel is not None,\n",
+        "            is_consuming=self.channel is not None and not why_still,\n",
         "            is_consuming=True,\n",
         f"{P7}::test_p7_a_subscription_that_is_not_consuming_is_not_well[memory]",
     ),

@@ -5,12 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from bus_amqp.consume.dispatcher import Batch, Dispatcher
+from bus_amqp.consume.patient_lanes import PatientLanes
 from bus_amqp.consume.second_chance import SecondChance
 from bus_amqp.event import Event
 from bus_amqp.ioloop.service import AsyncLoop
 from bus_amqp.retry import RetryLater, RetryPolicy
 from tests.unit.consume.shift import Shift
-from tests.unit.fakes import wait_until
+from tests.unit.fakes import FakeDelivery, Running, wait_until, wait_until_blocked
 
 POLICY = RetryPolicy(attempts=3, delays_seconds=(5,))
 IN_ORDER = RetryPolicy(attempts=3, delays_seconds=(0.02,), keep_order=True)
@@ -126,3 +128,26 @@ def test_a_subscription_that_ends_waits_for_no_kept_event() -> None:
 
     assert idle == [None]
     assert shift.end()
+
+
+def test_when_lanes_go_on_after_standing_still_all_workers_do() -> None:
+    """One wake for one settled event is not enough then: what was held back is work for all of them."""
+    now = [0.0]
+    dispatcher = Dispatcher(lanes=PatientLanes(prefetch=2, clock=lambda: now[0]))
+    dispatcher.submit([FakeDelivery(1, routing_key="a.b.c.bad.e")])
+    failed = dispatcher.take_now(1)
+    assert failed is not None
+    dispatcher.done(failed, [(failed.deliveries[0], 1000.0)])
+    dispatcher.submit([FakeDelivery(tag, routing_key=f"a.b.c.{tag}.e") for tag in (2, 3, 4)])
+    assert dispatcher.why_still
+    takers = [Running(lambda: dispatcher.take(1)) for _ in range(3)]
+    for taker in takers:
+        wait_until_blocked(taker.thread)
+
+    now[0] += 1000.0
+    again = dispatcher.take_now(1)
+    assert again is not None
+    dispatcher.done(again)
+
+    taken = [taker.result() for taker in takers]
+    assert sorted(batch.deliveries[0].tag for batch in taken if isinstance(batch, Batch)) == [2, 3, 4]
