@@ -49,6 +49,14 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsBroker]:
         yield made
 
 
+@pytest.fixture(params=["in memory", "on disk"])
+def outbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The settings for either kind of outbox; on disk, no process may leave an event behind."""
+    directory = tmp_path / "outbox"
+    yield {} if request.param == "in memory" else {"publisher__outbox_directory": str(directory)}
+    assert not list(directory.glob("*.outbox"))
+
+
 @pytest.fixture
 def recorder(rabbitmq_url: str, exchange: str) -> Iterator[Recorder]:
     """A subscriber in another process than those that fork: this one."""
@@ -64,12 +72,14 @@ def events_by(recorder: Recorder) -> Counter[str]:
 
 
 @pytest.mark.slow
-def test_forking_at_full_rate_shares_nothing_and_loses_nothing(rabbitmq_4: RealBroker, exchange: str):
+def test_forking_at_full_rate_shares_nothing_and_loses_nothing(
+    rabbitmq_4: RealBroker, exchange: str, outbox: dict[str, str]
+):
     """A shared socket would corrupt the parent's stream, a shared outbox send its events twice."""
     recorder = Recorder()
     with connect(rabbitmq_4.url, exchange=exchange) as bus:  # in another process than those that fork: this one
         bus.subscribe(EventTopic(), recorder)
-        told = run("full_rate", rabbitmq_4.url, exchange)
+        told = run("full_rate", rabbitmq_4.url, exchange, **outbox)
         total = sum(told["published"]) + FORKS * CHILD_EVENTS
         recorder.wait_for(total, 60)
 
@@ -86,9 +96,9 @@ def test_forking_at_full_rate_shares_nothing_and_loses_nothing(rabbitmq_4: RealB
         assert numbers == list(range(len(numbers))), who
 
 
-def test_forking_while_every_lock_is_held(rabbitmq_url: str, exchange: str):
+def test_forking_while_every_lock_is_held(rabbitmq_url: str, exchange: str, outbox: dict[str, str]):
     """The thread that holds it is not in the child: nobody would ever let go."""
-    assert run("locks_held", rabbitmq_url, exchange) == 0
+    assert run("locks_held", rabbitmq_url, exchange, **outbox) == 0
 
 
 def test_a_child_that_uses_no_bus_holds_nothing_of_it(rabbitmq_url: str, exchange: str):
@@ -121,9 +131,11 @@ def test_a_bus_in_memory_is_an_error_in_the_child(rabbitmq_url: str, exchange: s
     assert all("connect again" in text for text in told["told"])
 
 
-def test_a_pre_forking_server_publishes_from_its_workers(rabbitmq_url: str, exchange: str, recorder: Recorder):
+def test_a_pre_forking_server_publishes_from_its_workers(
+    rabbitmq_url: str, exchange: str, recorder: Recorder, outbox: dict[str, str]
+):
     """As gunicorn with a preloaded application: connect once, then fork."""
-    told = run("pre_fork", rabbitmq_url, exchange)
+    told = run("pre_fork", rabbitmq_url, exchange, **outbox)
 
     assert told == {"statuses": [0, 0, 0], "accepted": 0, "reconnects": 0}
     recorder.wait_for(3 * CHILD_EVENTS, 20)
