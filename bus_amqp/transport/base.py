@@ -39,6 +39,9 @@ class Connection(Protocol):
     def delete_queue(self, queue: str) -> None:
         """Delete a queue with what is in it.  A queue that is not there is no error."""
 
+    def delete_exchange(self, exchange: str) -> None:
+        """Delete an exchange and all bindings to it.  One that is not there is no error."""
+
     def queue_state(self, queue: str) -> QueueState | None:
         """Look at a queue.  None: it is not there."""
 

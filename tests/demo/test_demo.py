@@ -14,7 +14,13 @@ from bus_amqp.errors import TransportError
 from bus_amqp.event import Event
 from bus_amqp.settings import Settings
 from bus_amqp.testing.broker import RealBroker
-from tests.demo.processes import bus_amqp
+from tests.demo.processes import SECONDS, bus_amqp, started
+
+
+def objects_on(broker: RealBroker) -> set[str]:
+    """Return all exchanges and queues."""
+    lists = (broker.rabbitmqctl("-q", f"list_{kind}", "name") for kind in ("exchanges", "queues"))
+    return {line for each in lists for line in each.splitlines()}
 
 
 class BorrowedBroker(RealBroker):
@@ -119,6 +125,20 @@ def test_the_scene_as_processes_on_a_given_broker(rabbitmq_4: RealBroker) -> Non
     lost = whole[4]
     assert lost == "0"
     assert "RabbitMQ 4" in ended.stdout
+
+
+def test_two_at_once_on_a_given_broker_do_not_meet_and_leave_nothing(rabbitmq_4: RealBroker) -> None:
+    """On one exchange each counted the other's events, and the queues of the groups stayed for good."""
+    url, options = rabbitmq_4.url, ["demo", "--events", "600", "--rate", "600"]
+    before = objects_on(rabbitmq_4)
+
+    with started(*options, url=url) as one, started(*options, "--seed", "2", url=url) as two:
+        told = [(process.communicate(timeout=2 * SECONDS), process.returncode) for process in (one, two)]
+
+    assert [status for _, status in told] == [0, 0], told
+    hints = {line for (_, err), _ in told for line in err.splitlines() if "bus-amqp tail --exchange bus.demo-" in line}
+    assert len(hints) == 2, told
+    assert objects_on(rabbitmq_4) == before
 
 
 def test_nothing_is_lost_when_the_broker_is_killed_in_the_middle(

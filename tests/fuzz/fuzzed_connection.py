@@ -6,23 +6,22 @@ No broker and no thread: everything runs on the test's thread, a turn at a time.
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Sequence
 from typing import NoReturn
 
+from amqp import spec
 from amqp.method_framing import frame_writer
+from amqp.serialization import dumps
 
 from bus_amqp.sections import ConnectionSettings
 from bus_amqp.transport.amqp.address import Address
 from bus_amqp.transport.amqp.connection import AmqpConnection
-from bus_amqp.transport.amqp.consume_channel import BulkConsumeChannel
 from bus_amqp.transport.amqp.dialing import Dialer
-from bus_amqp.transport.amqp.driver import DriverChannel, DriverConnection, DriverTransport, forgiving_frame_handler
-from bus_amqp.transport.amqp.encoding import PublishEncoder
+from bus_amqp.transport.amqp.driver import DriverConnection, DriverTransport, forgiving_frame_handler
 from bus_amqp.transport.amqp.frames import FrameParser
 from bus_amqp.transport.amqp.inbox import Inbox
 from bus_amqp.transport.amqp.link import Link
-from bus_amqp.transport.amqp.plain_channels import PlainConsumeChannel, PlainPublishChannel
-from bus_amqp.transport.amqp.publish_channel import BulkPublishChannel
 from bus_amqp.transport.amqp.writing import SocketStream
 from bus_amqp.transport.signals import Signal
 
@@ -30,6 +29,19 @@ PUBLISHER, CONSUMER = 1, 2  # the numbers of the two open channels
 CONSUMER_TAG = "tag"
 FRAME_MAX = 4096
 MAX_BODY_BYTES = 3 * FRAME_MAX
+
+
+_ANSWERS = (
+    (PUBLISHER, spec.Channel.OpenOk, dumps("S", [""])),
+    (PUBLISHER, spec.Confirm.SelectOk, b""),
+    (CONSUMER, spec.Channel.OpenOk, dumps("S", [""])),
+    (CONSUMER, spec.Basic.QosOk, b""),
+    (CONSUMER, spec.Basic.ConsumeOk, dumps("s", [CONSUMER_TAG])),
+)
+
+
+def _method(channel: int, signature: tuple[int, int], arguments: bytes) -> bytes:
+    return struct.pack(">BHIHH", 1, channel, 4 + len(arguments), *signature) + arguments + b"\xce"
 
 
 def _nobody(*_: object) -> NoReturn:
@@ -47,7 +59,7 @@ class FuzzedConnection:
         self.parser.frame_max = FRAME_MAX
         self._link = link = Link(self.parser)
         link.attach(SocketStream(ours))
-        self._inbox = inbox = Inbox()
+        inbox = Inbox()
         dialer = Dialer(link, _nobody)
         driver = DriverConnection(
             link=link, inbox=inbox, dialer=dialer, userid="guest", password="guest", login_method="PLAIN",
@@ -65,27 +77,10 @@ class FuzzedConnection:
             max_body_bytes=MAX_BODY_BYTES,
             exchange="bus.events",
         )
-        self._open_channels(driver, is_native=is_native)
-
-    def _open_channels(self, driver: DriverConnection, *, is_native: bool) -> None:
-        publishing, consuming = (DriverChannel(driver, number) for number in (PUBLISHER, CONSUMER))
-        publishing.is_open = consuming.is_open = True
-        publisher: BulkPublishChannel | PlainPublishChannel
-        consumer: BulkConsumeChannel | PlainConsumeChannel
-        link, inbox = self._link, self._inbox
-        if is_native:
-            encoder = PublishEncoder(PUBLISHER, "bus.events", FRAME_MAX)
-            publisher = BulkPublishChannel(PUBLISHER, link, encoder, lambda: None)
-            consumer = BulkConsumeChannel(CONSUMER, "queue", link, lambda: None, lambda: None)
-        else:
-            publisher = PlainPublishChannel(publishing, link, "bus.events", inbox, lambda: None)
-            consumer = PlainConsumeChannel(consuming, "queue", link, inbox, MAX_BODY_BYTES, lambda: None, lambda: None)
-            consuming.callbacks[CONSUMER_TAG] = consumer.on_message
-        inbox.add_publisher(PUBLISHER, publisher)
-        inbox.add_consumer(CONSUMER, consumer)
-        consuming.cancel_callbacks[CONSUMER_TAG] = lambda _: inbox.cancel(CONSUMER)
-        publishing.on_lost = self.connection._loser(PUBLISHER, publisher)
-        consuming.on_lost = self.connection._loser(CONSUMER, consumer)
+        # The peer's answers lie ready: each is read when the connection has asked.
+        self._peer.send(b"".join(_method(*answer) for answer in _ANSWERS))
+        self.connection.publish_channel()
+        self.connection.consume_channel("queue", 100)
 
     def hear(self, piece: bytes) -> Sequence[Signal]:
         """Let the peer say these bytes, and take a turn.  Raises what a turn raises."""

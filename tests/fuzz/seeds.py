@@ -36,11 +36,14 @@ def _streams() -> list[bytes]:
     ]  # fmt: skip
     written = [b"".join(frames_of(one)) for one in others]
     bodies = [b"", b"x", b"y" * 9000, b"z" * 20_000]
+    half = "\ud800"
+    halves = _delivered(b"x", message_id=half, app_id=half, content_type=half, application_headers={half: half})
     not_text = _delivered(b"x", content_type="\x7f" * 255).replace(b"\x7f", b"\xff")
     return [
         *written,
         *map(_delivered, bodies),
         not_text,
+        halves,
         b"".join([_delivered(b"first"), written[0], _delivered(b"second")]),
     ]
 

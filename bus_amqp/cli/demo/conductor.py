@@ -20,6 +20,7 @@ from bus_amqp.cli.demo.cloud import Cloud
 from bus_amqp.cli.demo.keyboard import Keyboard
 from bus_amqp.cli.demo.publisher import Load
 from bus_amqp.cli.demo.scene import MemoryScene, ProcessScene, Scene
+from bus_amqp.cli.demo.stage import stage
 from bus_amqp.cli.demo.switch import BrokerSwitch
 from bus_amqp.cli.demo.table import Situation, live_view, progress_line, summary
 from bus_amqp.cli.demo.tally import Tally
@@ -29,7 +30,6 @@ from bus_amqp.errors import EventBusException
 from bus_amqp.settings import Settings, child_environment, rabbitmq_image
 from bus_amqp.testing.real_broker import RealBroker, start_broker
 
-EXCHANGE = "bus.demo"  # our queues stay apart from those of a broker that is in use
 _LOOK_SECONDS = 0.1
 _DRAW_SECONDS = 0.25
 _TELL_SECONDS = 5.0
@@ -131,17 +131,18 @@ class Conductor:
 def run_demo(wish: Wish, settings: Settings) -> bool:
     """Run the demonstration; return whether every event reached every party that should have it."""
     with _broker(settings) as broker, _directory() as directory:
-        with _scene(broker, directory, wish.load) as scene:
+        is_ours = broker is None or broker.can_restart or _is_memory(broker)
+        with stage(settings, is_ours=is_ours) as exchange, _scene(broker, directory, wish.load, exchange) as scene:
             name = "memory, in one process" if broker is None else _name(broker, settings)
             output.say(f"broker: {name}")
+            if not is_ours:
+                output.say(f"exchange: {exchange}; to see the events: bus-amqp tail --exchange {exchange}")
             conductor = Conductor(scene, Tally(scene.ledgers()), BrokerSwitch(broker), name, wish)
             conductor.run()
         is_well = _conclude(conductor, directory)
         if not is_well:
             kept = shutil.copytree(directory, tempfile.mkdtemp(prefix="bus-amqp-demo-"), dirs_exist_ok=True)
             output.say(f"what the parties wrote down and said is in {kept}")
-        if isinstance(scene, ProcessScene) and not conductor.switch.is_ours:
-            output.say(f"the queues {EXCHANGE}.* stay on the broker, which is not ours")
         return is_well
 
 
@@ -165,10 +166,14 @@ def _broker(settings: Settings) -> Iterator[RealBroker | None]:
         yield broker
 
 
-def _scene(broker: RealBroker | None, directory: Path, load: Load) -> Scene:
-    if broker is None or broker.url.startswith("memory://"):  # memory is not shared by processes
+def _is_memory(broker: RealBroker) -> bool:
+    return broker.url.startswith("memory://")
+
+
+def _scene(broker: RealBroker | None, directory: Path, load: Load, exchange: str) -> Scene:
+    if broker is None or _is_memory(broker):  # memory is not shared by processes
         return MemoryScene(directory, load)
-    return ProcessScene(directory, load, child_environment(url=broker.url, exchange=EXCHANGE))
+    return ProcessScene(directory, load, child_environment(url=broker.url, exchange=exchange))
 
 
 def _name(broker: RealBroker, settings: Settings) -> str:

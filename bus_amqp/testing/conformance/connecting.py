@@ -114,6 +114,7 @@ class TestLoss(Conformance):
             "declare": lambda: connection.declare(plan),
             "queue_state": lambda: connection.queue_state(queue),
             "delete_queue": lambda: connection.delete_queue(queue),
+            "delete_exchange": lambda: connection.delete_exchange("absent"),
             "publish_channel": lambda: connection.publish_channel(),
             "consume_channel": lambda: connection.consume_channel(queue, 1),
             "send": lambda: publish_channel.send([numbered(2)]),

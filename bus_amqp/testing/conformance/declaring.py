@@ -140,6 +140,18 @@ class TestQueues(Conformance):
 
         assert connection.queue_state(f"{bench.exchange}.absent") is None
 
+    def test_a_deleted_exchange_is_gone_with_its_bindings(self, bench: Workbench) -> None:
+        """What is made again under the name may be of another kind, and leads nowhere at first."""
+        connection = bench.connect()
+        queue = bench.declare_queue(connection, "#")
+
+        connection.delete_exchange(bench.exchange)
+        connection.delete_exchange(bench.exchange)
+        connection.declare(Plan(exchanges=(Exchange(bench.exchange, "direct"),)))
+        bench.publish(connection, numbered(1, "key"))
+
+        assert connection.queue_state(queue) == QueueState(ready=0, consumers=0)
+
     def test_an_unused_queue_may_be_declared_with_an_expiry(self, bench: Workbench) -> None:
         """Temporary subscriptions are declared so; ``Queue`` arguments of every type must get across."""
         connection = bench.connect()

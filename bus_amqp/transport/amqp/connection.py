@@ -74,6 +74,11 @@ class AmqpConnection:
         with self._request(f"deleting queue {queue!r}"):
             declare.delete_queue(self._driver.channel, queue)
 
+    def delete_exchange(self, exchange: str) -> None:
+        """Delete an exchange, if it is there."""
+        with self._request(f"deleting exchange {exchange!r}"):
+            declare.delete_exchange(self._driver.channel, exchange)
+
     def queue_state(self, queue: str) -> QueueState | None:
         """Look at a queue.  None: not there."""
         with self._request(f"looking at queue {queue!r}"):

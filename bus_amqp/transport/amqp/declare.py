@@ -78,6 +78,13 @@ def delete_queue(open_channel: Callable[[], DriverChannel], queue: str) -> None:
     channel.close()
 
 
+def delete_exchange(open_channel: Callable[[], DriverChannel], exchange: str) -> None:
+    """Delete an exchange, if it is there."""
+    channel = open_channel()
+    channel.exchange_delete(exchange)  # RabbitMQ 3.10 to 4 answer "deleted" in any case
+    channel.close()
+
+
 def queue_state(open_channel: Callable[[], DriverChannel], queue: str) -> QueueState | None:
     """Count what is in a queue and who consumes.  None: not there."""
     channel = open_channel()

@@ -55,6 +55,12 @@ class MemoryConnection:
             self.check()
             self._memory_broker.objects.delete_queue(queue)
 
+    def delete_exchange(self, exchange: str) -> None:
+        """Delete an exchange with its bindings."""
+        with self._changed:
+            self.check()
+            self._memory_broker.objects.exchanges.pop(exchange, None)
+
     def queue_state(self, queue: str) -> QueueState | None:
         """Look at a queue.  None: it is not there."""
         with self._changed:

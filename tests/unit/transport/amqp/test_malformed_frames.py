@@ -58,13 +58,16 @@ def test_a_content_type_ends_with_its_header():
     assert [item.deliveries[0].content_type for item in (whole, cut)] == ["text/plain"] * 2
 
 
-def test_a_header_without_property_flags_ends_the_connection():
-    """Found by the fuzzer: what follows was taken for the flags, if all came in one piece."""
-    method, header, body = cut_into_frames(a_delivery(b"body"))
-    without_flags = header[:3] + struct.pack(">I", 12) + header[7:19] + b"\xce"
+@pytest.mark.parametrize("size", [11, 12])
+def test_a_header_that_is_too_short_ends_the_connection(size: int):
+    """Found by the fuzzer: what follows was taken for its flags and more, if all came in one piece."""
+    method, header, _ = cut_into_frames(a_delivery(b"body"))
+    too_short = header[:3] + struct.pack(">I", size) + header[7:11] + b"\x00" * (size - 4) + b"\xce"
+    body_bytes = 0xCE  # which is what the end of a header of 11 bytes says, read as the end of the body's size
+    body = struct.pack(">BHI", 3, 1, body_bytes) + b"b" * body_bytes + b"\xce"
 
     with pytest.raises(ConnectionLostError, match="breaks off"):
-        a_parser().feed(method + without_flags + body)
+        a_parser().feed(method + too_short + body)
 
 
 def test_empty_body_frames_cost_no_memory():
