@@ -133,6 +133,30 @@ def test_the_first_connections_are_spread_over_the_nodes(cluster: PrivateCluster
     assert len(brokers) > 1
 
 
+def test_a_queue_without_a_majority_is_named_and_loses_nothing(
+    rabbitmq_3_10: object, bus: Callable[..., EventBus], exchange: str
+):
+    """Connected and confirmed nothing: health must say so, and the events wait until there is a majority again."""
+    with PrivateCluster(partition_handling="ignore") as cluster:
+        survivor, *others = cluster.nodes
+        alone = bus([survivor.url])
+        recorder = Recorder()
+        alone.subscribe(TOPIC, recorder, group=GROUP)
+        for number in range(200):
+            alone.publish(an_event(number)).result(WAIT_SECONDS)
+
+        for node in others:
+            node.kill()
+        receipt = alone.publish(an_event(200))
+        wait_until(lambda: "majority" in alone.health().publisher.reason, "the reason in health", WAIT_SECONDS)
+        assert not alone.health().is_healthy
+        assert not receipt.done()
+        cluster.start()
+
+        receipt.result(2 * WAIT_SECONDS)
+        wait_until(lambda: numbers(recorder) == set(range(201)), "every event", WAIT_SECONDS)
+
+
 def on_node(bus: Callable[..., EventBus], cluster: PrivateCluster, node: PrivateNode) -> EventBus:
     """Return a bus that sits on this node: which one it begins with is a matter of chance."""
     while True:
