@@ -133,10 +133,8 @@ class Publisher:
 
     def _send_waiting(self, channel: PublishChannel) -> float:
         if self._rejected:
-            if len(self._confirms):
-                return IDLE_SECONDS  # let the window settle first
-            self._send_rejected_again()
-            return REJECTED_PAUSE_SECONDS
+            # The window settles first, so that order holds.
+            return IDLE_SECONDS if len(self._confirms) else self._send_rejected_again(channel)
         window = self._window
         if (batch := self._isolation.batch_events) is not None:
             if len(self._confirms):
@@ -180,11 +178,13 @@ class Publisher:
                     self._outbox.restore(entries[position + 1 :])  # registered nowhere, and ``lost`` comes next
                     raise
 
-    def _send_rejected_again(self) -> None:
-        self._outcomes.forget_returned()  # what came back once may find a queue now
-        rejected, self._rejected = sorted(self._rejected, key=_number), []
-        self._restore(rejected)
+    def _send_rejected_again(self, channel: PublishChannel) -> float:
+        # On another channel: one that has met a quorum queue without a leader rejects for ever (RabbitMQ 3.10).
+        self._channel = None
+        self._take_back()
         self._isolation.probe()  # of many in flight the broker could take a later one first
+        channel.close()
+        return REJECTED_PAUSE_SECONDS
 
     def _restore(self, entries: list[Entry]) -> None:
         if entries:

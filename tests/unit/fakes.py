@@ -134,6 +134,7 @@ class FakePublishChannel:
         self.sent: list[Message] = []
         self.batches: list[int] = []
         self.unsent_bytes = 0
+        self.is_closed = False
         self.on_send: Callable[[Sequence[Message]], None] = lambda messages: None
 
     def send(self, messages: Sequence[Message]) -> None:
@@ -142,7 +143,7 @@ class FakePublishChannel:
         self.batches.append(len(messages))
 
     def close(self) -> None:
-        """Nothing to free."""
+        self.is_closed = True
 
 
 class FakeConsumeChannel:

@@ -66,10 +66,12 @@ def test_rejected_events_are_sent_again_once_the_window_is_empty() -> None:
     desk.confirm(2)
     assert 0 < desk.publisher.prepare() < 1, "a broker that rejects needs a moment"
     desk.publisher.prepare()
-    desk.confirm(4)
+    desk.confirm(1)
     desk.publisher.prepare()
 
-    assert desk.sent == [1, 2, 3, 1, 3, 4]
+    # RabbitMQ 3.10 rejects for ever on a channel that has met a quorum queue without a leader.
+    assert desk.sent == [1, 3, 4], "on another channel"
+    assert desk.connection.publish_channels[0].is_closed
     assert desk.publisher.counts.resent == 2
 
 
@@ -82,14 +84,16 @@ def test_a_broker_that_rejects_is_probed_with_one_event_at_a_time() -> None:
     desk.publisher.prepare()
 
     desk.publisher.prepare()
-    desk.reject(4)
+    assert desk.sent == [1]
+    desk.reject(1)
     desk.publisher.prepare()
     desk.publisher.prepare()
-    assert desk.sent == [1, 2, 3, 1, 1]
-    desk.confirm(5)
+    assert desk.sent == [1]
+    assert len(desk.connection.publish_channels) == 3, "each time on another channel"
+    desk.confirm(1)
     desk.publisher.prepare()
 
-    assert desk.sent == [1, 2, 3, 1, 1, 2, 3]
+    assert desk.sent == [1, 2, 3]
 
 
 def test_rejected_events_survive_a_lost_connection_in_order() -> None:

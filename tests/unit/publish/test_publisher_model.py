@@ -19,8 +19,11 @@ class PublishingThroughFaults(RuleBasedStateMachine):
         self.entries: list[Entry] = []
         self.stored: list[int] = []
         self.is_settled: list[bool] = []  # of this channel's sequences
+        self.channel = self.desk.channel
 
     def note_sent(self) -> None:
+        if self.desk.channel is not self.channel:  # its sequences begin anew
+            self.channel, self.is_settled = self.desk.channel, []
         self.is_settled += [False] * (len(self.desk.sent) - len(self.is_settled))
 
     def settle_next(self, sequence: int, *, multiple: bool, is_confirmed: bool) -> None:
