@@ -18,7 +18,7 @@ _END_SECONDS = 60.0
 
 _MOODY = WORK.model_copy(update={"has_moods": True})
 _MOODY_CAST = tuple(tuple(_MOODY if one is WORK else one for one in cast) for cast in USUAL_CAST)
-_QUICK_RETRY = {"attempts": 3, "delays_seconds": (1, 1)}
+_QUICK_RETRY = {"attempts": 5, "delays_seconds": (1,)}
 _RETRYING = _MOODY.model_copy(update={"retry": _QUICK_RETRY})
 _NARROW_CAST: tuple[tuple[Membership, ...], ...] = tuple(
     (one.model_copy(update={"event_types": (NARROW,)}),) for one in (WORK, WORK, WORK)
