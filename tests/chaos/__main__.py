@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -102,13 +103,15 @@ def _outcome(scenario: Scenario, stage: str, stages: Stages, scale: Scale, direc
 def _tidy(scene: Scene, outcome: Outcome) -> None:
     began = time.monotonic()
     try:
-        scene.operator.clear(scene.leftovers(), [scene.exchange])
+        scene.operator.clear(scene.leftovers(), scene.exchanges())
     except Exception as exc:  # whatever it is, the next scenario stands on this broker
         outcome.faults.append(f"the broker could not be tidied: {type(exc).__name__}: {exc}")
     outcome.seconds += time.monotonic() - began
 
 
 if __name__ == "__main__":
+    # Whoever ends us, the processes and brokers end with us.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(main())
     except KeyboardInterrupt:

@@ -1,13 +1,15 @@
 """The referee: what the ledgers prove.  Pure functions; each bound that is broken becomes a sentence.
 
 Order is judged at the first handling of each event, resource by resource: a duplicate that comes late breaks nothing.
-Seconds until consuming again count from the moment the fault is over to the first handling of an event that was
-offered after that: what lay in a process's hands when its connection was lost proves nothing.
+Seconds until consuming again count from the moment the fault is over to the first handling of an event that cannot have
+been in hand: it was offered after that, or the process has handled more since than its prefetch.  (The first alone
+would measure how long a backlog takes.)
 """
 
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -120,7 +122,7 @@ def _tally(books: Books, audience: Audience, timeline: Timeline, bounds: Bounds,
         invented=len(invented) + len(foreign),
         duplicates=duplicates,
         disorder=len(late),
-        again_seconds=_again(books, audience, timeline, handled, breaches),
+        again_seconds=_again(books, audience, timeline, bounds, handled, breaches),
     )
 
 
@@ -146,15 +148,23 @@ def _confirmed_at(key: Key, books: Books) -> int:
 
 
 def _again(
-    books: Books, audience: Audience, timeline: Timeline, handled: Sequence[Handling], breaches: list[str]
+    books: Books,
+    audience: Audience,
+    timeline: Timeline,
+    bounds: Bounds,
+    handled: Sequence[Handling],
+    breaches: list[str],
 ) -> tuple[float, ...]:
     first: dict[str, int] = {}
-    for handling in handled:
-        if books.offered.get(handling.key, 0) >= timeline.healed:
-            who = handling.process if audience.workers else audience.name
-            first[who] = min(first.get(who, handling.at), handling.at)
+    since: Counter[str] = Counter()
+    for handling in sorted(handled):
+        if handling.at < timeline.healed:
+            continue
+        since[handling.process] += 1
+        if books.offered.get(handling.key, 0) >= timeline.healed or since[handling.process] > bounds.prefetch:
+            first.setdefault(handling.process if audience.workers else audience.name, handling.at)
     breaches += [
-        f"{audience.name}: {who} has consumed nothing that was offered after the fault"
+        f"{audience.name}: {who} has consumed nothing since the fault but what was in hand"
         for who in audience.workers or (audience.name,)
         if who not in first
     ]

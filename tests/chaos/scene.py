@@ -23,6 +23,7 @@ from tests.chaos.troupe import Actor, Troupe
 from tests.chaos.verdict import Excuse
 
 _LOOK_SECONDS = 0.05
+_RUNGS = ("1s", "5s", "30s", "2m", "10m", "1h")  # of retries
 _READY_SECONDS = 60.0
 
 
@@ -205,7 +206,13 @@ class Scene:
         """Return the queues that the groups leave on the broker."""
         groups = {one.group for one in self.memberships().values() if one.group}
         own = [names.group_queue(self.exchange, group) for group in groups]
-        return [*own, *(names.dead_queue(self.exchange, group) for group in (*groups, None))]
+        waits = [f"{self.exchange}.wait.{rung}" for rung in _RUNGS]
+        return [*own, *waits, *(names.dead_queue(self.exchange, group) for group in (*groups, None))]
+
+    def exchanges(self) -> list[str]:
+        """Return the exchanges that the buses leave on the broker."""
+        ways = ["dead", "return", "astray", *(f"wait.{rung}" for rung in _RUNGS)]
+        return [self.exchange, *(f"{self.exchange}.{way}" for way in ways)]
 
     def audiences(self) -> list[Audience]:
         """Return the subscriptions that are to have everything: groups, and temporary ones whose process lives."""

@@ -10,6 +10,7 @@ class Bounds:
     """What a scenario is held to beside `nothing lost, nothing invented`."""
 
     duplicates: int = 0  # of one subscription: what was in hand, as often as it was interrupted
+    prefetch: int = 100  # what a process can have in hand of a subscription
     publish_seconds: float = 0.5  # publish_timeout_seconds is 0.1; the rest is a machine with too few cores
     again_p50_seconds: float = 2.0
     again_seconds: float = 5.0
