@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import statistics
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Callable
 
 from benchmarks.plan import Plan
@@ -12,6 +16,7 @@ from benchmarks.task import Task
 
 _MODULE = "bus_disk"
 _WARM_UP = 500
+_SPOOLED = 500
 _NOBODY_LISTENS = "amqp://guest:guest@127.0.0.1:1/"  # port 1, tcpmux: refused on any ordinary machine
 
 
@@ -24,6 +29,7 @@ def measure_disk(plan: Plan, url: str, scene: Scene, say: Callable[[str], None])
         say(f"round {number + 1} outbox in memory {rates[False][-1]:8,.0f}/s, on disk {rates[True][-1]:8,.0f}/s")
     ratios = [disk / memory for memory, disk in zip(rates[False], rates[True], strict=True)]
     call = run(_MODULE, Task("disk-call", _NOBODY_LISTENS, events=plan.call_events, has_disk_outbox=True))
+    spool = run(_MODULE, Task("spool-call", events=_SPOOLED))
     return {
         "ratio": statistics.median(ratios),
         "least_ratio": min(ratios),
@@ -31,6 +37,8 @@ def measure_disk(plan: Plan, url: str, scene: Scene, say: Callable[[str], None])
         "memory_rate": statistics.median(rates[False]),
         "disk_rate": statistics.median(rates[True]),
         **{f"call_{name}": value for name, value in call.items()},
+        **{f"spool_{name}": value for name, value in spool.items()},
+        **_command_line(plan),
     }
 
 
@@ -40,3 +48,20 @@ def _rate(plan: Plan, url: str, scene: Scene, *, has_disk_outbox: bool) -> float
     seconds: float = run(_MODULE, task)["seconds"]
     scene.delete(queue)
     return plan.events / seconds
+
+
+def _command_line(plan: Plan) -> dict[str, float]:
+    """Return how much longer than a bare interpreter `bus-amqp publish --spool` takes, imports included."""
+    with tempfile.TemporaryDirectory() as directory:
+        event = ["--spool", directory, "-c", "ActionEvent", "-t", "VM.START", "-s", "benchmark"]
+        command = _milliseconds(plan, ["-m", "bus_amqp.cli.main", "publish", *event])
+    return {"spool_command_ms": command - _milliseconds(plan, ["-c", "pass"])}
+
+
+def _milliseconds(plan: Plan, arguments: list[str]) -> float:
+    durations = []
+    for _ in range(plan.start_up_runs + 1):
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+        durations.append(1_000 * (time.perf_counter() - begun))
+    return statistics.median(durations[1:])  # the first one also reads the files from the disk

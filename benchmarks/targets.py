@@ -108,6 +108,8 @@ def disk_targets(disk: dict[str, float]) -> list[Target]:
         Target("disk outbox: rate / memory outbox", 0.5, True, disk.get("ratio"), spread),
         Target("publish(), disk outbox: p50", no_limit, False, disk.get("call_p50_us"), unit="us"),
         Target("publish(), disk outbox: p99.9", no_limit, False, disk.get("call_p999_us"), unit="us"),
+        Target("spool: connect, publish, close: p50", 5, False, disk.get("spool_p50_ms"), unit="ms"),
+        Target("publish --spool less bare python", no_limit, False, disk.get("spool_command_ms"), unit="ms"),
     ]
 
 

@@ -22,7 +22,13 @@ _DEADLINE_SECONDS = 120
 
 def run(task: Task) -> dict[str, Any]:
     """Measure what the task's mode says."""
-    return _publish(task) if task.mode == "disk-publish" else _call(task)
+    match task.mode:
+        case "disk-publish":
+            return _publish(task)
+        case "spool-call":
+            return _spool(task)
+        case _:
+            return _call(task)
 
 
 @contextlib.contextmanager
@@ -35,6 +41,19 @@ def _bus(task: Task, *, require_broker: bool) -> Iterator[EventBus]:
         yield bus
         with contextlib.suppress(UndeliveredError):  # without a broker nothing could be sent
             bus.close(0 if not require_broker else _DEADLINE_SECONDS)
+
+
+def _spool(task: Task) -> dict[str, Any]:
+    """Measure what a short program does: connect, publish, close, into a directory with what the last one left."""
+    wait_for_start()
+    durations = []
+    with tempfile.TemporaryDirectory() as directory:
+        for fields in itertools.islice(endless_fields(), task.events):
+            begun = time.perf_counter_ns()
+            with connect(f"spool:{directory}") as bus:
+                bus.publish(Event(**fields))
+            durations.append((time.perf_counter_ns() - begun) / 1_000_000)
+    return {"p50_ms": percentile(durations, 0.5), "p99_ms": percentile(durations, 0.99)}
 
 
 def _publish(task: Task) -> dict[str, Any]:

@@ -17,7 +17,13 @@ from bus_amqp.bus import EventBus
 from bus_amqp.consume.handling import caused_by, current_event
 from bus_amqp.engine.forking import survive_forks
 from bus_amqp.engine.lifetime import until_signal
-from bus_amqp.errors import BusClosedError, DeadlineExceededError, InvalidArgumentError, OutboxFullError
+from bus_amqp.errors import (
+    BusClosedError,
+    DeadlineExceededError,
+    InvalidArgumentError,
+    OutboxDamagedError,
+    OutboxFullError,
+)
 from bus_amqp.event import Event
 from bus_amqp.health import BusState, Health, OutboxHealth, PublisherHealth, Stats
 from bus_amqp.publish.journal import SUFFIX, Journal
@@ -92,7 +98,17 @@ class SpoolBus(EventBus):
         return message
 
     def _append(self, messages: Sequence[Message]) -> None:
-        journal = self._opened()
+        found = self._directory.candidates()
+        # The newest: behind it, nothing of ours can be that must come first.
+        journal = self._directory.adopt(found[-1]) if found else None
+        try:
+            self._append_to(journal or self._directory.create(), messages)
+        except OutboxDamagedError:
+            # Whoever sends that file will set it aside; ours must not wait for that.
+            self._append_to(self._directory.create(), messages)
+        self._accepted += len(messages)
+
+    def _append_to(self, journal: Journal, messages: Sequence[Message]) -> None:
         try:
             first, last = journal.bounds()
             waiting = last - first + 1
@@ -104,12 +120,6 @@ class SpoolBus(EventBus):
             journal.append(list(enumerate(messages, last + 1)), time.time())
         finally:
             journal.close()
-        self._accepted += len(messages)
-
-    def _opened(self) -> Journal:
-        found = self._directory.candidates()
-        # The newest: behind it, nothing of ours can be that must come first.
-        return (self._directory.adopt(found[-1]) if found else None) or self._directory.create()
 
     def on_failed(self, function: Callable[[Receipt], object]) -> None:
         """Accept the function; nothing fails here that ``publish`` has not raised."""

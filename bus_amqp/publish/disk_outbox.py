@@ -26,7 +26,7 @@ FIRST_ADOPTED = -(2**62)  # adopted entries count up from here: before all of ou
 TIDY_SECONDS = 0.25  # how long settled events may stay on disk, to be sent again after a crash
 TIDY_EVENTS = 512  # or how many, if they come faster
 AGE_LOOK_SECONDS = 1.0
-GATHER_EVENTS, GATHER_SECONDS = 128, 0.002  # a batch worth a write of its own, and how long it may take to come
+GATHER_EVENTS, GATHER_SECONDS = 256, 0.005  # a batch worth a write of its own, and how long it may take to come
 
 
 class DiskOutbox(StoredOutbox):

@@ -8,6 +8,7 @@ A file whose lock is free is an orphan: its process has ended and somebody else 
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -109,16 +110,24 @@ class Journal:
 
     def append(self, events: Sequence[tuple[int, Message]], accepted_at: float, *, reasons: Sequence[str] = ()) -> None:
         """Store all of them or none.  Numbers count up.  Raises ``OutboxStorageError``."""
+        if len(events) == 1 and not reasons:
+            self._append_one(_row(*events[0], accepted_at, None))
+            return
         rows = [
-            _row(number, accepted_at, message, reason) for (number, message), reason in zip_longest(events, reasons)
+            _row(number, message, accepted_at, reason) for (number, message), reason in zip_longest(events, reasons)
         ]
-        if len(rows) == 1:  # a statement by itself is a transaction, in one call instead of three
-            with self._file.lock, self._file.translated():
-                self._file.writer.execute(_INSERT, rows[0])
-        else:
-            with self._file.transaction() as writer:
-                writer.executemany(_INSERT, rows)
+        with self._file.transaction() as writer:
+            writer.executemany(_INSERT, rows)
         self._rows_since_checkpoint += len(rows)
+
+    def _append_one(self, row: tuple[object, ...]) -> None:
+        """Store one: a statement by itself is a transaction, in one call instead of three.  The hot path."""
+        with self._file.lock:
+            try:
+                self._file.writer.execute(_INSERT, row)
+            except sqlite3.Error as exc:
+                raise self._file.translated_error(exc) from exc
+            self._rows_since_checkpoint += 1
 
     def read(self, after: int, *, max_events: int, max_bytes: int) -> list[StoredEvent]:
         """Return the oldest events behind number ``after``: at least one if there is any, and no more than fit.
@@ -258,7 +267,7 @@ def _checked_exchange(file: SqliteFile) -> str | None:
     raise OutboxDamagedError(f"{file.path}: no outbox of bus_amqp (application id {owner:#x})")
 
 
-def _row(number: int, accepted_at: float, message: Message, reason: str | None) -> tuple[object, ...]:
+def _row(number: int, message: Message, accepted_at: float, reason: str | None) -> tuple[object, ...]:
     headers = None if message.headers is None else json.dumps(dict(message.headers))
     return (
         number, accepted_at, message.routing_key, message.body, message.message_id, message.timestamp, message.type,

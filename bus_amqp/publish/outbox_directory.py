@@ -36,6 +36,7 @@ class OutboxDirectory:
         self._synchronous = synchronous
         self._clock = clock
         self._foreign: set[str] = set()  # journals of other exchanges: looked into once
+        self._told: set[str] = set()  # files that cannot be used, and of which the log knows
         self.damaged_files = 0  # set aside by this process
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -97,7 +98,7 @@ class OutboxDirectory:
         try:
             lock = FileLock.take(path.with_suffix(LOCK_SUFFIX))
         except OSError as exc:
-            logger.error("outbox file %s cannot be locked, and stays: %s", path, exc.strerror)
+            self._tell_unusable(path, str(exc.strerror))
             return None
         if lock is None:
             return None
@@ -107,9 +108,9 @@ class OutboxDirectory:
                 return None
             return self._opened(path, lock)
         except OSError as exc:
-            logger.error("outbox file %s cannot be opened, and stays: %s", path, exc.strerror)
+            self._tell_unusable(path, str(exc.strerror))
         except OutboxStorageError as exc:
-            logger.error("outbox file %s cannot be opened, and stays: %s", path, exc)
+            self._tell_unusable(path, str(exc))
         lock.release(remove=False)
         return None
 
@@ -139,6 +140,11 @@ class OutboxDirectory:
         journal.close_as(journal.path.with_suffix(DAMAGED_SUFFIX))
         self._tell_damaged(journal.path, why, recovered=count)
         return recovered
+
+    def _tell_unusable(self, path: Path, why: str) -> None:
+        if path.name not in self._told:  # it is looked at again and again, and may become usable
+            self._told.add(path.name)
+            logger.error("outbox file %s cannot be used, and stays: %s", path, why)
 
     def _tell_damaged(self, path: Path, why: Exception, *, recovered: int) -> None:
         self.damaged_files += 1

@@ -59,12 +59,16 @@ class SqliteFile:
         try:
             yield
         except sqlite3.Error as exc:
-            code = getattr(exc, "sqlite_errorcode", None)
-            text = f"{self.path}: {exc}"
-            # Without a code: SQLite's Python module could not make text or a number of what it read.
-            if (code is None or code & 0xFF in _DAMAGED) and not isinstance(exc, sqlite3.ProgrammingError):
-                raise OutboxDamagedError(text) from exc
-            raise OutboxStorageError(text) from exc
+            raise self.translated_error(exc) from exc
+
+    def translated_error(self, error: sqlite3.Error) -> OutboxStorageError:
+        """Return what SQLite's error means to us."""
+        code = getattr(error, "sqlite_errorcode", None)
+        text = f"{self.path}: {error}"
+        # Without a code: SQLite's Python module could not make text or a number of what it read.
+        if (code is None or code & 0xFF in _DAMAGED) and not isinstance(error, sqlite3.ProgrammingError):
+            return OutboxDamagedError(text)
+        return OutboxStorageError(text)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -88,6 +88,29 @@ def test_p1_a_spool_that_nobody_forwards_is_full_one_day(memory_world: MemoryWor
             spool.publish(an_event(3))
 
 
+def test_p2_a_damaged_file_costs_a_spool_nothing_and_what_can_be_read_of_it_is_sent(
+    memory_world: MemoryWorld, tmp_path: Path
+) -> None:
+    """A bad block under the newest file: the next events go into another one, and both are sent."""
+    recorder = Recorder()
+    watcher = memory_world.connect()
+    watcher.subscribe(EventTopic(), recorder)
+    with spool_of(memory_world, tmp_path) as spool:
+        spool.publish_many([an_event(number, description="x" * 500) for number in range(300)])
+        [path] = tmp_path.glob("*.outbox")
+        with path.open("r+b") as file:
+            file.seek(-4096, os.SEEK_END)  # the last page, where the next row would go
+            file.write(os.urandom(4096))
+        spool.publish(an_event(300))
+    assert len(list(tmp_path.glob("*.outbox"))) == 2
+
+    memory_world.connect(publisher={"outbox_directory": tmp_path})
+
+    wait_until(lambda: recorder.events and recorder.events[-1].details["number"] == 300, "the last event")
+    assert len(recorder.events) > 280
+    assert len(list(tmp_path.glob("*.damaged"))) == 1
+
+
 @pytest.mark.parametrize("url", ["spool:", "spool://host/x"])
 def test_a_spool_without_a_directory_is_refused(url: str) -> None:
     """Bad input: the message says how it is written."""
