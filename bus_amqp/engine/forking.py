@@ -13,6 +13,9 @@ import os
 from typing import Protocol
 from weakref import WeakSet
 
+from bus_amqp.event import Event
+from bus_amqp.wire.codec import encode
+
 logger = logging.getLogger("bus_amqp")
 
 
@@ -29,7 +32,18 @@ _left_to_parent: list[object] = []  # for ever: what was collected would say goo
 
 def survive_forks(bus: Forkable) -> None:
     """Have the bus begin anew in every child."""
+    if not _buses:
+        _write_and_read_once()
     _buses.add(bus)
+
+
+def _write_and_read_once() -> None:
+    """Have pydantic's compiled code make what it makes once, before another thread can be in the middle of it.
+
+    Seen under load: a child forked while the first event was being written hung for ever in its own first one.
+    """
+    event = Event(event_category="_", event_type="_", event_source="_", details={"text": "", "number": 0.5})
+    Event.model_validate_json(encode(event, max_event_bytes=10_000).body, by_alias=True, by_name=False)
 
 
 def leave_to_parent(*machinery: object) -> None:
