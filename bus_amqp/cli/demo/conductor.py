@@ -155,7 +155,9 @@ def _directory() -> Iterator[Path]:
 @contextmanager
 def _broker(settings: Settings) -> Iterator[RealBroker | None]:
     if settings.url is not None:
-        connect(client_name="demo", settings=settings).close()  # says what is wrong, before five processes do
+        connect(
+            client_name="demo", settings=_only_looking(settings)
+        ).close()  # says what is wrong, before five processes do
     try:
         broker = start_broker(url=settings.url, image=rabbitmq_image(), say=output.say)
     except EventBusException as exc:
@@ -180,8 +182,12 @@ def _name(broker: RealBroker, settings: Settings) -> str:
     """Return what the broker is; of a cluster, the node that answers."""
     if broker.can_restart:
         return broker.kind
-    with connect(client_name="demo", settings=settings) as bus:
+    with connect(client_name="demo", settings=_only_looking(settings)) as bus:
         return bus.health().broker
+
+
+def _only_looking(settings: Settings) -> Settings:
+    return settings.model_copy(update={"declare": False})  # a look must leave no exchange behind
 
 
 def _conclude(conductor: Conductor, directory: Path) -> bool:
