@@ -72,8 +72,8 @@ MUTATIONS = (
     Mutation(
         "skip the resend",
         "bus_amqp/publish/publisher.py",
-        "        self._restore(entries)\n",
-        "        self._restore([])\n",
+        "            self._outbox.restore(entries)\n",
+        "            pass\n",
         f"{P2}::test_p2_what_the_broker_had_not_confirmed_is_sent_again_in_order",
     ),
     Mutation(
