@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
 
 from bus_amqp.consume.audit import SECOND_LOOK_SECONDS, Finding
-from bus_amqp.consume.consumption import Attach, Audited, Consumption, Detach, Letter, RestoreFailed, earliest
+from bus_amqp.consume.consumption import Attach, Audited, Consumption, Detach, Letter, RestoreFailed
 from bus_amqp.errors import (
     BrokerRefusedError,
     BusClosedError,
@@ -284,3 +284,8 @@ def _still_holds(letter: RestoreFailed) -> bool:
     if letter.session is None:
         return consumption.channel is None  # a later restore may have worked: its channel is not to be closed
     return letter.session == consumption.dispatcher.session
+
+
+def earliest(moments: Iterable[float | None]) -> float | None:
+    """Return the earliest moment that is set."""
+    return min((moment for moment in moments if moment is not None), default=None)

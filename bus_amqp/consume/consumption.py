@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from bus_amqp.backoff import Backoff
@@ -138,6 +138,12 @@ class Consumption:
     def __repr__(self) -> str:
         state = "consuming" if self.channel is not None else self.reason
         return f"<Consumption {self.queue} {state} {self.dispatcher!r}>"
+
+    def move(self, queue: str, plan: Plan) -> None:
+        """Consume from another queue from now on.  On the control thread, while there is no session."""
+        self.address = replace(self.address, queue=queue)
+        self._copying.queue, self._copying.address = queue, self.address
+        self.queue, self.plan = queue, plan
 
     def accept(self, session: int, delivery: Delivery) -> None:
         """Have a handled delivery acknowledged at the consumer's next turn.  On a worker; costs no lock and no wake."""
@@ -291,8 +297,3 @@ class Consumption:
             yield f"{self.watch.slow} handlers run for longer than {self.watch.timeout_seconds:g} s"
         if self.caution.is_careful:
             yield "takes one event at a time: the first were delivered so often that one may crash its process"
-
-
-def earliest(moments: Iterable[float | None]) -> float | None:
-    """Return the earliest moment that is set."""
-    return min((moment for moment in moments if moment is not None), default=None)

@@ -37,8 +37,8 @@ class Copying:
         *,
         uniform: Callable[[float, float], float],
     ) -> None:
-        self._queue = queue
-        self._address = address
+        self.queue = queue  # this and the address: written by the control thread while there is no session
+        self.address = address
         self._republish = republish
         self._postpone = postpone
         self._acknowledge = acknowledge
@@ -46,11 +46,11 @@ class Copying:
         self._uniform = uniform  # jitter of the delays that are kept in the process
 
     def __repr__(self) -> str:
-        return f"<Copying {self._queue}>"
+        return f"<Copying {self.queue}>"
 
     def dead_letter(self, session: int, delivery: Delivery, letter: DeadLetter) -> None:
         """Have a delivery copied to the dead letters."""
-        message = dead_letter_message(delivery, letter, self._address)
+        message = dead_letter_message(delivery, letter, self.address)
         self._republish(message, partial(self._stored, session, delivery.tag, "the dead-letter queue"))
 
     def retry(self, session: int, delivery: Delivery, chance: SecondChance) -> None:
@@ -59,17 +59,17 @@ class Copying:
         def stored(error: EventBusException | None) -> None:
             if isinstance(error, BrokerRefusedError):
                 # No right to a rung, say: delivered again it would fail for ever, and no attempt would be counted.
-                logger.error("%s: an event cannot wait for its next attempt: %s", self._queue, error)
+                logger.error("%s: an event cannot wait for its next attempt: %s", self.queue, error)
                 told = f"{chance.explanation}; it could not wait for its next attempt: {error}"
                 self.dead_letter(session, delivery, DeadLetter("exception", told, max(chance.attempts, 1)))
             else:
                 self._stored(session, delivery.tag, "the wait", error)
 
-        self._postpone(delivery, chance, self._address, stored)
+        self._postpone(delivery, chance, self.address, stored)
 
     def keep(self, delivery: Delivery, chance: SecondChance) -> float:
         """Note the failure in a delivery that stays in hand; return the seconds to its next attempt."""
-        delivery.noted = noted(delivery, chance, self._address)
+        delivery.noted = noted(delivery, chance, self.address)
         return chance.delay_seconds * self._uniform(SHORTEST_SHARE, 1.0)
 
     def _stored(self, session: int, tag: int, where: str, error: EventBusException | None) -> None:

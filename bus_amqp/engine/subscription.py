@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from uuid import uuid4
 
 from bus_amqp.consume.consumption import Attach, Consumption
 from bus_amqp.consume.workers import Workers
@@ -12,7 +14,11 @@ from bus_amqp.errors import NotFoundOnBrokerError
 from bus_amqp.health import Gap, SubscriptionStats
 from bus_amqp.subscriber import SubscriberLike, SubscriptionOptions
 from bus_amqp.topic import EventTopic
+from bus_amqp.topology import names
+from bus_amqp.topology.plan import with_queue_elsewhere
 from bus_amqp.transport.base import Connection, QueueState
+
+logger = logging.getLogger("bus_amqp.consume")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +50,28 @@ def stats_of(subscription: Subscription) -> SubscriptionStats:
 def declare_again(consumption: Consumption, connection: Connection) -> Gap | None:
     """Make its objects again; return the time without a queue, if there was none.  On the control thread."""
     is_there = connection.queue_state(consumption.queue) is not None
-    connection.declare(consumption.plan)
+    try:
+        connection.declare(consumption.plan)
+    except NotFoundOnBrokerError as exc:
+        if is_there or consumption.address.key != names.dead_key(None):
+            raise
+        _move(consumption, connection, exc)
     if is_there or consumption.lost_at is None:
         return None
     return Gap(datetime.fromtimestamp(consumption.lost_at, UTC), datetime.now(UTC))
+
+
+def _move(consumption: Consumption, connection: Connection, why: NotFoundOnBrokerError) -> None:
+    """Make a temporary subscription's queue anew, under another name.
+
+    A classic queue lives on one node.  While that is down, its name can be neither declared nor deleted; when it comes
+    back, the old queue expires there.
+    """
+    queue = f"{consumption.queue.rpartition('.')[0]}.{uuid4()}"
+    plan = with_queue_elsewhere(consumption.plan, consumption.queue, queue)
+    connection.declare(plan)
+    logger.warning("%s cannot be had (%s): consuming from %s instead", consumption.queue, why, queue)
+    consumption.move(queue, plan)
 
 
 def look_after(consumption: Consumption, connection: Connection, *, is_declaring: bool) -> QueueState | None:

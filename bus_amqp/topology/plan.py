@@ -7,7 +7,7 @@ depends on the version of the broker or of this library, nor on a setting.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from bus_amqp.topology import names
@@ -50,6 +50,18 @@ class Plan:
     exchanges: tuple[Exchange, ...] = ()
     queues: tuple[Queue, ...] = ()
     bindings: tuple[Binding, ...] = ()
+
+
+def with_queue_elsewhere(plan: Plan, queue: str, other: str) -> Plan:
+    """Return the plan with one queue under another name, its bindings with it, also those that name it as the key."""
+    return Plan(
+        exchanges=plan.exchanges,
+        queues=tuple(replace(one, name=other) if one.name == queue else one for one in plan.queues),
+        bindings=tuple(
+            Binding(one.exchange, other, other if one.key == queue else one.key) if one.queue == queue else one
+            for one in plan.bindings
+        ),
+    )
 
 
 def publisher_plan(exchange: str) -> Plan:

@@ -126,6 +126,27 @@ def test_all_nodes_may_be_restarted(cluster: PrivateCluster, bus: Callable[..., 
     wait_until(lambda: consumer.health().is_healthy, "consuming", WAIT_SECONDS)
 
 
+def test_a_temporary_subscription_outlives_the_node_of_its_queue(cluster: PrivateCluster, bus: Callable[..., EventBus]):
+    """P2, P7: a classic queue cannot be declared again while its node is down: it is made anew, and the gap told."""
+    recorder = Recorder()
+    home = cluster.nodes[0]
+    consumer, publisher = on_node(bus, cluster, home), bus([node.url for node in cluster.nodes[1:]])
+    subscription_id = consumer.subscribe(TOPIC, recorder)
+    queue = consumer.health().subscriptions[0].queue
+    publisher.publish(an_event(0)).result(WAIT_SECONDS)
+    recorder.wait_for(1, timeout_seconds=WAIT_SECONDS)
+
+    home.kill()
+    wait_until(lambda: consumer.health().is_healthy and consumer.health().subscriptions[0].gaps, "a gap", WAIT_SECONDS)
+    publisher.publish(an_event(1)).result(WAIT_SECONDS)
+    recorder.wait_for(2, timeout_seconds=WAIT_SECONDS)
+    assert consumer.health().subscriptions[0].queue != queue
+    cluster.start()
+
+    consumer.unsubscribe(subscription_id)
+    assert numbers(recorder) == {0, 1}
+
+
 def test_the_first_connections_are_spread_over_the_nodes(cluster: PrivateCluster, bus: Callable[..., EventBus]):
     """A fleet with one and the same list of urls must not sit on its first node."""
     brokers = {bus(cluster.urls).health().broker for _ in range(12)}

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from bus_amqp.backoff import Backoff
-from bus_amqp.consume.consumption import Consumption, Letter, RestoreFailed, earliest
+from bus_amqp.consume.consumer import earliest
+from bus_amqp.consume.consumption import Consumption, Letter, RestoreFailed
 from bus_amqp.consume.dead_letter import REASON, DeadLetter, DeadLetterAddress
 from bus_amqp.consume.dispatcher import Dispatcher
 from bus_amqp.consume.patient_lanes import PatientLanes
