@@ -8,6 +8,9 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check
 INSTALL = $(PIP) install --quiet --constraint constraints.txt
 # What the demo is told, e.g. `make demo ARGS="--events 100000 --rate 2000"`.
 ARGS ?=
+# Most tests wait for something, so three at once take two cores; each worker has brokers of its own.  None: WORKERS=0.
+WORKERS ?= 3
+PARALLEL = --numprocesses $(WORKERS) --dist loadfile
 # The pythons besides our own that `make test-pythons` looks for: on the path, or among pyenv's.
 OTHER_PYTHONS ?= 3.12 3.13
 PYENV_VERSIONS = $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions
@@ -23,10 +26,10 @@ demo: $(VENV)/.with-runtime ## run the scene: publisher, monitoring, billing, wo
 	@$(BIN)/bus-amqp demo $(ARGS)
 
 test: $(VENV)/.with-tools ## all tests, on memory and on both real brokers
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-fast: $(VENV)/.with-tools ## the tests that need no broker and no root, under a minute
-	@$(BIN)/python -m pytest -m "not broker" $(ARGS)
+	@$(BIN)/python -m pytest -m "not broker" $(PARALLEL) $(ARGS)
 
 test-pythons: $(VENV)/.with-tools ## the tests without a broker, on each other Python that this machine has
 	@found=; for version in $(OTHER_PYTHONS); do \

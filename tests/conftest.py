@@ -48,6 +48,19 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where this is one of several workers, tell the process above which brokers were used."""
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["brokers"] = session.config.stash[_brokers].report()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    """Take what a worker that has ended tells."""
+    if (report := getattr(node, "workeroutput", {}).get("brokers")) is not None:
+        node.config.stash[_brokers].absorb(report)  # type: ignore[attr-defined]  # a WorkerController
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End the brokers, also when the run was interrupted."""
     config.stash[_brokers].stop()

@@ -1,20 +1,25 @@
 """``RealBrokers``: the two brokers of a test run, started when first needed, side by side.
 
 RabbitMQ 4 comes out of Docker through testcontainers, RabbitMQ 3.10 is this machine's package as a private node.
+Where a run has several workers, each has brokers of its own: tests kill, block and restart them.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bus_amqp.errors import EventBusException, TransportError
 from bus_amqp.testing.broker import RealBroker
 from bus_amqp.testing.docker_broker import DEFAULT_IMAGE, DockerBroker, engine_answers
 from bus_amqp.testing.free_port import free_port
+from bus_amqp.testing.private_node import find_rabbitmq_server
 from bus_amqp.testing.real_broker import start_private_node
 
 if TYPE_CHECKING:
@@ -25,6 +30,9 @@ LOCAL = "rabbitmq-3.10-local"
 _RABBITMQ_PORT = "5672/tcp"
 
 
+Report = tuple[dict[str, str], dict[str, str], dict[str, int]]
+
+
 class RealBrokers:
     """Each broker at most once; used by the thread that runs the tests."""
 
@@ -32,6 +40,8 @@ class RealBrokers:
         self._expected: set[str] = set()
         self._starts: dict[str, Future[RealBroker]] = {}
         self._missing: Counter[str] = Counter()
+        self._kinds: dict[str, str] = {}  # what ran, by name; also in workers that have ended
+        self._errors: dict[str, str] = {}  # what did not
 
     def expect(self, names: Iterable[str]) -> None:
         """Announce what the run will need."""
@@ -50,16 +60,32 @@ class RealBrokers:
             if start is not None and start.exception() is not None:
                 self._missing[name] += 1
 
+    def report(self) -> Report:
+        """Tell what ran, what did not, and how many tests that cost: plain values, for the process above."""
+        for name, start in self._starts.items():
+            if (error := start.exception()) is None:
+                self._kinds[name] = start.result().kind
+            else:
+                self._errors[name] = str(error)
+        return dict(self._kinds), dict(self._errors), dict(self._missing)
+
+    def absorb(self, report: Report) -> None:
+        """Add what a worker reports."""
+        kinds, errors, missing = report
+        self._kinds.update(kinds)
+        self._errors.update(errors)
+        self._missing.update(missing)
+
     def summary(self) -> list[str]:
         """What was used and what could not run, a line each."""
-        lines = []
-        for name, start in sorted(self._starts.items()):
-            error = start.exception()
-            if error is None:
-                lines.append(f"broker {name}: {start.result().kind}")
-            else:
-                lines.append(f"NOT RUN: {self._missing[name]} tests that need {name}: {error}")
-        return lines
+        kinds, errors, missing = self.report()
+        return [
+            *(f"broker {name}: {kind}" for name, kind in sorted(kinds.items())),
+            *(
+                f"NOT RUN: {missing.get(name, 0)} tests that need {name}: {error}"
+                for name, error in sorted(errors.items())
+            ),
+        ]
 
     def stop(self) -> None:
         """End what was started."""
@@ -71,7 +97,16 @@ class RealBrokers:
     def _start_all(self, names: set[str]) -> None:
         with ThreadPoolExecutor(thread_name_prefix="start-broker") as starters:
             for name in names:
-                self._starts[name] = starters.submit(_start_in_docker if name == DOCKER else start_private_node)
+                self._starts[name] = starters.submit(_start_in_docker if name == DOCKER else _start_here)
+
+
+def _start_here() -> RealBroker:
+    # It may have to install the package first, and only one of several workers can.
+    with Path(tempfile.gettempdir(), "bus-amqp-install.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if find_rabbitmq_server() is None:
+            return start_private_node()
+    return start_private_node()
 
 
 def _start_in_docker() -> RealBroker:
