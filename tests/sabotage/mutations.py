@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from mutation import Mutation
 
 P1 = "tests/promise/test_p1_publish_never_waits.py"
 P2 = "tests/promise/test_p2_at_least_once.py"
@@ -19,17 +19,6 @@ P8 = "tests/promise/test_p8_it_ends.py"
 P8_ODD = "tests/promise/test_p8_closing_at_odd_moments.py"
 EXIT = "tests/promise/test_p8_exit.py"
 TOGETHER = "tests/promise/test_working_together.py"
-
-
-@dataclass(frozen=True)
-class Mutation:
-    """One line changed for the worse; ``test`` is the node id of the test that must turn red."""
-
-    name: str
-    file: str
-    search: str
-    replace: str
-    test: str
 
 
 MUTATIONS = (

@@ -17,8 +17,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from mutations import MUTATIONS, Mutation
+import mutations
+import reliability
+from mutation import Mutation
 
+MUTATIONS = (*mutations.MUTATIONS, *reliability.MUTATIONS)
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("bus_amqp", "tests", "pyproject.toml")
 WORKERS = 2  # copies tested side by side: the tests mostly wait

@@ -55,7 +55,7 @@ class Desk:
 
     def fail(
         self, event: Event, *, group: str | None = GROUP, queue: str = "", reason: str = "exception",
-        explanation: str = "ValueError: no", failed_at: datetime = NOON,
+        explanation: str = "ValueError: no", attempts: int = 1, failed_at: datetime = NOON,
         headers: Mapping[str, HeaderValue] | None = None,
     ) -> None:  # fmt: skip
         """Dead-letter an event as a consumer does."""
@@ -65,7 +65,8 @@ class Desk:
             names.dead_exchange(BUS), names.dead_key(group), queue or names.group_queue(BUS, group or "tmp"), "charge"
         )
         delivery = MemoryDelivery(1, Entry(0, message, BUS), MAX_BYTES)
-        self.publish(dead_letter_message(delivery, DeadLetter(reason, explanation), address, failed_at=failed_at))
+        letter = DeadLetter(reason, explanation, attempts)
+        self.publish(dead_letter_message(delivery, letter, address, failed_at=failed_at))
 
     def fail_many(self, count: int) -> list[Event]:
         """Dead-letter events that failed a minute after each other."""

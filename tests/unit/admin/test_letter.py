@@ -53,7 +53,7 @@ def a_letter(
 def test_what_the_consumer_noted_is_read(desk: Desk) -> None:
     """Reason, exception, attempts, both failures, subscriber, host, queue and key: all that one needs to decide."""
     event = an_event(4)
-    desk.fail(event, headers={"x-bus-attempts": 4, "x-bus-first-failure": "2026-11-22T11:00:00+00:00"})
+    desk.fail(event, attempts=5, headers={"x-bus-first-failure": "2026-11-22T11:00:00+00:00"})
 
     [letter] = desk.workbench().look()
 

@@ -41,7 +41,7 @@ def run(desk: Desk, capsys: pytest.CaptureFixture[str]) -> Run:
 def test_the_list_tells_what_why_when_and_by_whom(desk: Desk, run: Run) -> None:
     """Two lines a letter: enough to decide without opening each."""
     event = an_event(0)
-    desk.fail(event, failed_at=datetime.now(UTC) - timedelta(hours=2, minutes=5), headers={"x-bus-attempts": 4})
+    desk.fail(event, failed_at=datetime.now(UTC) - timedelta(hours=2, minutes=5), attempts=5)
     desk.leave(b"\x1b[2Jnonsense", headers={"x-bus-reason": "not-json", "x-bus-exception": "\x1b]0;mine\x07 \n x"})
 
     status, out, err = run("list")
