@@ -106,6 +106,7 @@ class Operator:
             return []
         with self.channel() as channel:  # whose end gives it all back
             channel.auto_decode = False
+            channel.basic_qos(0, min(state[0], 65535), False)  # a quorum queue takes "no bound" for 2,000
             channel.basic_consume(queue, callback=lambda message: found.append(bytes(message.body)))
             while len(found) < state[0]:
                 channel.connection.drain_events(timeout=_ANSWER_SECONDS)
