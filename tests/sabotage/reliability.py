@@ -11,13 +11,6 @@ UNIT_CONSUME = "tests/unit/consume"
 
 MUTATIONS = (
     Mutation(
-        "copies are not mandatory",
-        "bus_amqp/consume/dead_letter.py",
-        "        mandatory=True,\n",
-        "        mandatory=False,\n",
-        f"{P5_RETRIES}::test_p5_a_deleted_rung_is_made_again[memory]",
-    ),
-    Mutation(
         "credit a late confirm to another message",
         "bus_amqp/publish/publisher.py",
         "                case _ if signal.channel is not channel:\n",
@@ -84,8 +77,8 @@ MUTATIONS = (
     Mutation(
         "a retry goes to everybody",
         "bus_amqp/consume/second_chance.py",
-        "        exchange=exchange_of(rung),\n",
-        "        exchange=delivery.exchange,\n",
+        "        exchange=exchange_of(rung),\n        key=address.queue,\n",
+        "        exchange=delivery.exchange,\n        key=delivery.routing_key,\n",
         f"{P5_RETRIES}::test_p5_nobody_else_sees_a_retry[memory]",
     ),
     Mutation(
