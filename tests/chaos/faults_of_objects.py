@@ -58,7 +58,12 @@ def bindings_deleted(scene: Scene) -> str:
 
 
 def consumers_cancelled(scene: Scene) -> str:
-    """The broker cancels all consumers, and says so."""
+    """The broker cancels all consumers, and says so.
+
+    It hands on to the next member at once, and takes back what the cancelled one holds when that closes its channel.  By
+    itself it cancels only where there is no next one: when the queue is deleted or its node is lost.
+    """
+    scene.override("ordered").order_is_counted = True
     count = scene.operator.cancel_consumers(scene.exchange)
     scene.heal()
     return f"{bitten(count >= 5, 'consumers cancelled')}: {count}"
@@ -66,6 +71,7 @@ def consumers_cancelled(scene: Scene) -> str:
 
 def ghosts(scene: Scene) -> str:
     """The broker has no consumer any more, and the processes believe they consume."""
+    scene.override("ordered").order_is_counted = True  # as above
     count = scene.operator.take_consumers_away(scene.exchange)
     # While one member of a plain group keeps the queue empty, nobody can see over AMQP that another is a ghost.
     scene.override("work").counts_as_one = True

@@ -189,6 +189,17 @@ def test_a_plain_group_may_break_order_and_is_counted():
     assert verdict.total("disorder", keeps_order=False) == 1
 
 
+def test_where_the_fault_breaks_the_order_itself_it_is_counted():
+    """A cancelled consumer of an ordered group: told, and not held against the bus; anywhere else it is."""
+    books = good_books()
+    swap_two(books)
+
+    verdict = verdict_on(books, WORK, replace(ORDERED, order_is_counted=True))
+
+    assert verdict.breaches == []
+    assert verdict.total("disorder", keeps_order=True) == 1
+
+
 def test_a_late_duplicate_is_no_disorder():
     """Order is promised for the first handling: a second one comes when it comes."""
     books = good_books()
