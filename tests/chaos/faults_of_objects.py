@@ -60,8 +60,8 @@ def bindings_deleted(scene: Scene) -> str:
 def consumers_cancelled(scene: Scene) -> str:
     """The broker cancels all consumers, and says so.
 
-    It hands on to the next member at once, and takes back what the cancelled one holds when that closes its channel.  By
-    itself it cancels only where there is no next one: when the queue is deleted or its node is lost.
+    It hands on to the next member at once, and takes back what the cancelled one holds when that closes its channel.
+    By itself it cancels only where there is no next one: when the queue is deleted or its node is lost.
     """
     scene.override("ordered").order_is_counted = True
     count = scene.operator.cancel_consumers(scene.exchange)
