@@ -146,7 +146,7 @@ class BrokeredBus(EventBus):
         try:
             for declared in subscribers:
                 made.append(self._subscriptions.subscribe(declared))  # noqa: PERF401 -- each may fail half-way
-        except BaseException as exc:
+        except BaseException as exc:  # all or none, whatever ended it
             for subscription_id in made:
                 try:
                     self.unsubscribe(subscription_id)

@@ -88,7 +88,7 @@ class Subscriptions:
             subscription.workers.start()
             self._consumer.post(Attach(consumption))
             consumption.attached.result(max(0.1, deadline - time.monotonic()))
-        except BaseException as exc:
+        except BaseException as exc:  # Ctrl-C in a caller that waits, too: nobody would know its id
             self._undo(subscription)
             if isinstance(exc, TimeoutError) and not isinstance(exc, EventBusException):
                 why = self._loop.reason or "no answer"

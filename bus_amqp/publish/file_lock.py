@@ -32,11 +32,10 @@ class FileLock:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            except OSError as exc:
                 os.close(descriptor)
-                return None
-            except BaseException:
-                os.close(descriptor)
+                if isinstance(exc, BlockingIOError):
+                    return None
                 raise
             if _is_at(path, descriptor):
                 return cls(path, descriptor)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
@@ -62,22 +63,17 @@ class Journal:
     @classmethod
     def create(cls, path: Path, lock: FileLock, exchange: str, *, synchronous: str = "normal") -> Journal:
         """Make a new file.  Raises ``OutboxStorageError``; then nothing of it stays, and the lock is free."""
-        try:
-            file = SqliteFile(path, synchronous=synchronous)
-            try:
-                with file.transaction() as writer:
-                    for statement in _SCHEMA:
-                        writer.execute(statement)
-                    writer.execute("INSERT INTO outbox VALUES (?)", (exchange,))
-                    writer.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                    writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            except BaseException:
-                file.close()
-                raise
-        except BaseException:
-            remove_files(path)
-            lock.release(remove=True)
-            raise
+        with ExitStack() as undo:
+            undo.callback(lock.release, remove=True)
+            undo.callback(remove_files, path)
+            file = undo.enter_context(closing(SqliteFile(path, synchronous=synchronous)))
+            with file.transaction() as writer:
+                for statement in _SCHEMA:
+                    writer.execute(statement)
+                writer.execute("INSERT INTO outbox VALUES (?)", (exchange,))
+                writer.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            undo.pop_all()
         return cls(file, lock, exchange)
 
     @classmethod
@@ -86,12 +82,10 @@ class Journal:
 
         Raises ``OutboxDamagedError``, ``OutboxStorageError``; the lock stays taken then.
         """
-        file = SqliteFile(path, synchronous=synchronous)
-        try:
+        with ExitStack() as undo:
+            file = undo.enter_context(closing(SqliteFile(path, synchronous=synchronous)))
             exchange = _checked_exchange(file)
-        except BaseException:
-            file.close()
-            raise
+            undo.pop_all()
         journal = cls(file, lock, exchange or "")
         if exchange is None:
             journal.close(remove=True)

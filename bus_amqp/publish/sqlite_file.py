@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from bus_amqp.errors import OutboxDamagedError, OutboxStorageError
@@ -34,20 +34,16 @@ class SqliteFile:
         self.lock = threading.Lock()  # guards writer; held for one transaction
         self._keeping = threading.Lock()  # guards _keeper; taken before ``lock`` where both are
         self.is_abandoned = False  # this process is a fork of the one that opened it
-        with _gate:
-            self.writer = _connected(path)
-            self._keeper = _connected(path)
-            try:
-                with self.translated():
-                    # Checkpoints are the keeper's: one inside a commit would hold up a caller for two disk flushes.
-                    self.writer.execute("PRAGMA wal_autocheckpoint = 0")
-                    self.writer.execute("PRAGMA journal_mode = WAL")
-                    self.writer.execute(f"PRAGMA synchronous = {synchronous}")
-                    self._keeper.execute(f"PRAGMA synchronous = {synchronous}")
-            except BaseException:
-                self.writer.close()
-                self._keeper.close()
-                raise
+        with _gate, ExitStack() as undo:
+            self.writer = undo.enter_context(closing(_connected(path)))
+            self._keeper = undo.enter_context(closing(_connected(path)))
+            with self.translated():
+                # Checkpoints are the keeper's: one inside a commit would hold up a caller for two disk flushes.
+                self.writer.execute("PRAGMA wal_autocheckpoint = 0")
+                self.writer.execute("PRAGMA journal_mode = WAL")
+                self.writer.execute(f"PRAGMA synchronous = {synchronous}")
+                self._keeper.execute(f"PRAGMA synchronous = {synchronous}")
+            undo.pop_all()
             _open.add(self)
 
     def __repr__(self) -> str:
@@ -73,15 +69,10 @@ class SqliteFile:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing, under the lock."""
-        with self.lock, self.translated():
+        # SQLite's connection commits at the end, or rolls back what a full disk has not ended already.
+        with self.lock, self.translated(), self.writer:
             self.writer.execute("BEGIN IMMEDIATE")
-            try:
-                yield self.writer
-                self.writer.execute("COMMIT")
-            except BaseException:
-                if self.writer.in_transaction:  # a full disk may have ended it already
-                    self.writer.execute("ROLLBACK")
-                raise
+            yield self.writer
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file, so that it is written from its beginning again.

@@ -59,7 +59,7 @@ class DockerBroker(RealBroker):
             broker = cls._launched_by_run(image, name, amqp_port, management_port)
         try:
             broker.wait_until_it_greets()
-        except BaseException:
+        except BaseException:  # Ctrl-C above all: nobody else would end it
             broker.stop()
             raise
         return broker
@@ -128,7 +128,7 @@ class DockerBroker(RealBroker):
                 for file in files:
                     broker._copy(file, file.name)
             broker.start()
-        except BaseException:
+        except BaseException:  # Ctrl-C above all: nobody else would end it
             broker.stop()
             raise
         return broker

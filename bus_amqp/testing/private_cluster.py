@@ -45,7 +45,7 @@ class PrivateCluster:
             for node in self.nodes:
                 node.wait_until_it_greets()
             self.wait_until_whole()
-        except BaseException:
+        except BaseException:  # Ctrl-C above all: the nodes that run would go on running
             self.stop()
             raise
 

@@ -107,7 +107,7 @@ class PrivateNode(RealBroker):
                 self.start()
             else:
                 self.launch()
-        except BaseException:
+        except BaseException:  # Ctrl-C above all: nobody else would end it
             self.stop()
             raise
 

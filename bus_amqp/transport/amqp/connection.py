@@ -123,7 +123,7 @@ class AmqpConnection:
                     callback=on_message,
                     on_cancel=lambda _: self._inbox.cancel(number),
                 )
-            except BaseException:
+            except BaseException:  # whatever ends it: deliveries for nobody must not gather
                 self._inbox.forget(number)
                 raise
             channel.on_lost = self._loser(number, result)

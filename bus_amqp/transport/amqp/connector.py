@@ -89,7 +89,7 @@ class AmqpConnector:
         except SettingsError as exc:  # a certificate file that is gone: the operator's move, and tried again
             link.close()
             raise AccessRefusedError(f"{address}: {exc}") from exc
-        except BaseException:
+        except BaseException:  # whatever ends it: nobody else knows of the socket
             link.close()
             raise
         return AmqpConnection(
