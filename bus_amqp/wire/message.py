@@ -5,6 +5,7 @@ Neutral to the transport: no frame and no kombu type appears here.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -72,7 +73,7 @@ class Properties:
     deaths: Sequence[Mapping[str, object]] = ()
 
 
-class Delivery:
+class Delivery(ABC):
     """One message from a queue, as the transport hands it up.
 
     ``tag`` means something on its channel only.  ``body`` is None when the content header announced more than
@@ -98,9 +99,9 @@ class Delivery:
         self.body_bytes = body_bytes
 
     @property
+    @abstractmethod
     def properties(self) -> Properties:
         """The parsed properties.  Each transport's subclass knows how."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         return f"<Delivery {self.tag} {self.routing_key!r} {self.body_bytes} bytes>"

@@ -5,6 +5,7 @@ Used by one thread.  It inflicts nothing by itself: the scenario's function does
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -161,6 +162,7 @@ class Scene:
     ) -> None:
         """Wait, reading the books; raise ``ScenarioFailedError`` at the deadline, or if one of ``actors`` ends."""
         deadline = time.monotonic() + timeout_seconds
+        pause = threading.Event()
         while True:
             self.read()
             if condition():
@@ -170,7 +172,7 @@ class Scene:
                     raise ScenarioFailedError(f"{actor.name} ended instead of {what}: {actor.last_words()}")
             if time.monotonic() > deadline:
                 raise ScenarioFailedError(f"waited {timeout_seconds:g} s in vain: {what}")
-            time.sleep(_LOOK_SECONDS)
+            pause.wait(_LOOK_SECONDS)
 
     def let_pass(self, seconds: float) -> None:
         """Let the traffic go on that long: the length of a fault is part of it."""

@@ -34,9 +34,11 @@ def test_absent_properties_are_empty() -> None:
     assert Properties() == Properties("", "", 0, "", "", {})
 
 
-def test_a_delivery_of_no_transport_has_no_properties() -> None:
+def test_a_delivery_without_properties_cannot_be_made() -> None:
     """A transport that forgets to parse them must fail loudly."""
-    delivery = Delivery(1, b"", routing_key="", exchange="", redelivered=False, content_type="", body_bytes=0)
 
-    with pytest.raises(NotImplementedError):
-        _ = delivery.properties
+    class Forgetful(Delivery):
+        pass
+
+    with pytest.raises(TypeError, match="properties"):
+        Forgetful(1, b"", routing_key="", exchange="", redelivered=False, content_type="", body_bytes=0)  # type: ignore[abstract]
