@@ -7,7 +7,9 @@ here as soon as it was handed on, so a queue of any length costs no memory.
 
 A quorum queue puts what comes back behind what came back before, not into its old place: after a look at the first ten
 letters they would be the last ten.  So a reader that is left early takes the rest of the round too, where that is not
-too long, and the order stays.  Used by the connection's thread.
+too long, and gives back one channel after the other has arrived: the order stays.
+
+Used by the connection's thread.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from bus_amqp.transport.signals import Cancelled, ChannelClosed, Deliveries, Sig
 FIRST_PAGE, LARGEST_PAGE = 100, 1000  # letters; a look at a few takes few, a look at a million few channels
 IDLE_SECONDS = 1.0  # without a letter: ask whether there are more
 ROUND_LETTERS, ROUND_SECONDS = 20_000, 5.0  # what it takes, and waits, to keep the order when it is left early
+GIVEN_BACK_SECONDS = 0.005  # between two looks whether it has arrived
 STUCK_SECONDS = 30.0  # without a letter though there are more: a queue without a majority, most likely
 
 
@@ -56,6 +59,7 @@ class LetterReader:
         self._count = count
         self._clock = clock
         self._channels: list[ConsumeChannel] = []
+        self._in_hand: dict[ConsumeChannel, int] = {}  # delivered and not accepted
         self._room = 0  # letters that the open channels may hold
         self._accepted = 0
         self._came_at = clock()
@@ -84,6 +88,7 @@ class LetterReader:
             self._accepted += 1
         for channel, some in tags.items():
             channel.accept(some)
+            self._in_hand[channel] -= len(some)
 
     def turn(self, timeout_seconds: float, *, is_idle: bool = True) -> tuple[list[Held], list[Signal]]:
         """Return the letters that came, and the signals that are not the reader's.
@@ -101,15 +106,16 @@ class LetterReader:
         seen = self.seen
         for signal in self._connection.turn(timeout_seconds):
             match signal:
-                case Deliveries(channel=channel, deliveries=deliveries) if channel in self._channels:
+                case Deliveries(channel=channel, deliveries=deliveries) if channel in self._in_hand:
+                    self._in_hand[channel] += len(deliveries)
                     for delivery in deliveries:
                         if self.seen < self._count:
                             self.seen += 1
                             if not self._is_leaving:
                                 held.append(Held(letter_of(delivery, self.seen, self._exchange), channel))
-                case Cancelled(channel=channel) if channel in self._channels:
+                case Cancelled(channel=channel) if channel in self._in_hand:
                     raise NotFoundOnBrokerError(f"queue {self._queue!r} was deleted, or its node was lost")
-                case ChannelClosed(channel=channel, error=error) if channel in self._channels:
+                case ChannelClosed(channel=channel, error=error) if channel in self._in_hand:
                     raise error
                 case _:
                     others.append(signal)
@@ -129,10 +135,9 @@ class LetterReader:
         try:
             if is_well:
                 self._take_rest()
-            for channel in self._channels if is_well else ():
-                channel.stop()  # else what the first gives back goes to the others, and the queue is shuffled
+                self._give_back_in_order()
             for channel in self._channels:
-                channel.close()
+                channel.close()  # again: nothing happens
         except ConnectionLostError:
             if is_well:
                 raise  # what was accepted last may not have arrived
@@ -143,11 +148,37 @@ class LetterReader:
         while not self.is_done and self._count - self.seen <= ROUND_LETTERS and self._clock() < deadline:
             self.turn(IDLE_SECONDS)
 
+    def _give_back_in_order(self) -> None:
+        """Close one channel after the other.
+
+        The broker hears of each end from another process of its own, so of two that come close together the second may
+        be the first: each waits until what the one before it gave back is on the queue.
+        """
+        for channel in self._channels:
+            channel.stop()  # else what the first gives back goes to the others, and the queue is shuffled
+        self._is_over = True  # no other page
+        self.turn(0.0)  # what came before the last consumer ended is in its hand, too
+        deadline = self._clock() + ROUND_SECONDS
+        expected = self._ready()
+        for number, channel in enumerate(self._channels, start=1):
+            channel.close()
+            expected += self._in_hand[channel]
+            while number < len(self._channels) and self._ready() < expected and self._clock() < deadline:
+                self._connection.turn(GIVEN_BACK_SECONDS)
+
+    def _ready(self) -> int:
+        state = self._connection.queue_state(self._queue)
+        return 0 if state is None else state.ready
+
     def _open_page(self) -> None:
         if self.is_done or self.seen - self._accepted < self._room:
             return
-        page = min(FIRST_PAGE << len(self._channels), LARGEST_PAGE, self._count - self.seen)
-        self._channels.append(self._connection.consume_channel(self._queue, page))
+        page = self._count - self.seen
+        if not self._is_leaving:
+            page = min(page, FIRST_PAGE << len(self._channels), LARGEST_PAGE)
+        channel = self._connection.consume_channel(self._queue, page)
+        self._channels.append(channel)
+        self._in_hand[channel] = 0
         self._room += page
 
     def _watch(self, has_come: bool) -> None:
