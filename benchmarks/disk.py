@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import statistics
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Callable
 
 from benchmarks.plan import Plan
 from benchmarks.runner import run
 from benchmarks.scene import Scene
+from benchmarks.short_lived import measure_short_lived
 from benchmarks.task import Task
 
 _MODULE = "bus_disk"
@@ -38,7 +35,7 @@ def measure_disk(plan: Plan, url: str, scene: Scene, say: Callable[[str], None])
         "disk_rate": statistics.median(rates[True]),
         **{f"call_{name}": value for name, value in call.items()},
         **{f"spool_{name}": value for name, value in spool.items()},
-        **_command_line(plan),
+        **measure_short_lived(plan),
     }
 
 
@@ -48,20 +45,3 @@ def _rate(plan: Plan, url: str, scene: Scene, *, has_disk_outbox: bool) -> float
     seconds: float = run(_MODULE, task)["seconds"]
     scene.delete(queue)
     return plan.events / seconds
-
-
-def _command_line(plan: Plan) -> dict[str, float]:
-    """Return how much longer than a bare interpreter `bus-amqp publish --spool` takes, imports included."""
-    with tempfile.TemporaryDirectory() as directory:
-        event = ["--spool", directory, "-c", "ActionEvent", "-t", "VM.START", "-s", "benchmark"]
-        command = _milliseconds(plan, ["-m", "bus_amqp.cli.main", "publish", *event])
-    return {"spool_command_ms": command - _milliseconds(plan, ["-c", "pass"])}
-
-
-def _milliseconds(plan: Plan, arguments: list[str]) -> float:
-    durations = []
-    for _ in range(plan.start_up_runs + 1):
-        begun = time.perf_counter()
-        subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
-        durations.append(1_000 * (time.perf_counter() - begun))
-    return statistics.median(durations[1:])  # the first one also reads the files from the disk

@@ -33,7 +33,8 @@ def interruption() -> Iterator[Interruption]:
     def note(number: int, frame: FrameType | None) -> None:
         asked.number = number
         for one, handler in before.items():
-            signal.signal(one, handler)
+            # Ignored: by a shell that started us in the background.  The second one must end us there, too.
+            signal.signal(one, signal.SIG_DFL if handler is signal.SIG_IGN else handler)
 
     for number in before:
         signal.signal(number, note)

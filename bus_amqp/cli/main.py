@@ -16,15 +16,16 @@ from typing import Annotated
 import typer
 
 from bus_amqp.cli import output
-from bus_amqp.cli.commands import broker, dead_letters, demo, groups
+from bus_amqp.cli.commands import bridge, broker, dead_letters, demo, groups, subscribers, webhooks
 from bus_amqp.cli.commands.forward import forward
+from bus_amqp.cli.commands.notify import notify
 from bus_amqp.cli.commands.permissions import permissions
 from bus_amqp.cli.commands.publish import publish
 from bus_amqp.cli.commands.run import run
 from bus_amqp.cli.commands.tail import tail
+from bus_amqp.cli.exit_status import FAILED, INTERRUPTED, TERMINATED, USED_WRONGLY
 from bus_amqp.errors import EventBusException, InvalidArgumentError, SettingsError
 
-FAILED, USED_WRONGLY, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 # Older releases of Typer use click, newer ones a copy of their own: by its child the class is found in both.
 _UsageError: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if issubclass(kind, Exception) and kind.__name__ == "ClickException"
@@ -33,7 +34,6 @@ _UsageError: type[Exception] = next(
 app = typer.Typer(
     name="bus-amqp",
     help="An event bus for cloud control planes, over RabbitMQ.",
-    add_completion=False,
     rich_markup_mode=None,  # plain help: rich would double the time that it takes
     pretty_exceptions_enable=False,
 )
@@ -41,10 +41,14 @@ app.command()(publish)
 app.command()(forward)
 app.command()(tail)
 app.command()(run)
+app.command()(notify)
 app.command()(permissions)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(groups.app, name="groups")
+app.add_typer(subscribers.app, name="subscribers")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(broker.app, name="broker")
+app.add_typer(bridge.app, name="bridge")
 app.add_typer(demo.app, name="demo")
 
 

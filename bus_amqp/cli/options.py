@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bus_amqp.cli import output
+
 if TYPE_CHECKING:
     from bus_amqp.settings import Settings
     from bus_amqp.topic import EventTopic
+
+
+def known_types(incomplete: str) -> list[str]:
+    """Return the event types of the catalogue that begin like this, for the shell to complete."""
+    from bus_amqp.source.catalogue import known_event_types
+
+    return sorted(event_type for event_type in known_event_types() if event_type.startswith(incomplete))
+
 
 Url = Annotated[
     str | None,
@@ -27,7 +37,14 @@ SettingsFile = Annotated[
 ]
 Category = Annotated[str | None, typer.Option("--category", "-c", metavar="WORD", help="Such as UsageEvent.")]
 TypePattern = Annotated[
-    str | None, typer.Option("--type", "-t", metavar="WORDS", help="Such as VM.START; in a topic also VM.# or *.START.")
+    str | None,
+    typer.Option(
+        "--type",
+        "-t",
+        metavar="WORDS",
+        help="Such as VM.START; in a topic also VM.# or *.START.",
+        autocompletion=known_types,
+    ),
 ]
 ResourceType = Annotated[str | None, typer.Option("--resource-type", metavar="WORD", help="Such as VirtualMachine.")]
 ResourceUuid = Annotated[str | None, typer.Option("--resource-uuid", metavar="UUID", help="Which one.")]
@@ -58,6 +75,16 @@ def topic_from(
         resource_uuid=resource_uuid,
         event_source=source,
     )
+
+
+def warn_of_typing_error(event_type: str | None, what_happens: str) -> None:
+    """Say that a type, or a pattern of types, is probably mistyped.  It is taken as it is: types are open."""
+    if event_type is None:
+        return
+    from bus_amqp.source.catalogue import known_event_types
+
+    if meant := known_event_types().suggest_pattern(event_type):
+        output.say(f"warning: no known event type is {event_type}: did you mean {meant}? {what_happens}")
 
 
 def faults_of(exc: Exception) -> str:

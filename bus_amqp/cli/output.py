@@ -1,45 +1,24 @@
-"""All printing of the command line.  Results go to stdout, everything about them to stderr.
+"""All printing of the command line, line by line.  Results go to stdout, everything about them to stderr.
 
-rich is loaded by what draws a table, and by nothing else.
+Loads nothing that it does not need at once: the shortcut of `publish --spool` prints through it too.
 """
 
-from __future__ import annotations
-
 import os
-import re
-import select
-import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
-
-from bus_amqp.errors import EventBusException
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-_PLAIN_WIDTH = 100  # of a table that goes to a file or a pipe
 
 
-class OutputClosedError(EventBusException):
+class OutputClosedError(Exception):
     """Nobody reads our stdout any more (``| head``): time to end, and no fault."""
 
 
-class OutputFailedError(EventBusException):
+class OutputFailedError(OSError):
     """stdout cannot be written, for another reason than that nobody reads it: a full disk."""
-
-
-class Display(Protocol):
-    """Something on the screen that can be drawn anew."""
-
-    def update(self, renderable: RenderableType, *, refresh: bool = False) -> None:
-        """Draw this instead."""
 
 
 def say(text: str) -> None:
     """Tell a person what happens."""
+    from contextlib import suppress
+
     if sys.stderr is None:  # `2>&-`: print would take stdout instead
         return
     with suppress(BrokenPipeError):  # whoever closed stderr does not want to hear it
@@ -90,6 +69,8 @@ def forget_stdout() -> None:
 
 def is_stdout_closed() -> bool:
     """Whether the reader of our pipe is gone, before we have anything to write to it."""
+    import select
+
     if sys.stdout is None:
         return True
     poll = select.poll()
@@ -104,6 +85,8 @@ def is_terminal() -> bool:
 
 def terminal_lines() -> int:
     """Return the height of the terminal."""
+    import shutil
+
     return shutil.get_terminal_size().lines
 
 
@@ -118,31 +101,3 @@ def confirm(question: str, *, is_certain: bool) -> None:
     if not typer.confirm(question, err=True):
         say("nothing was done")
         raise typer.Exit(1)
-
-
-def draw(renderable: RenderableType) -> None:
-    """Draw something of rich's once."""
-    from rich.console import Console
-
-    Console(width=None if is_terminal() else _PLAIN_WIDTH).print(renderable)
-
-
-@contextmanager
-def live() -> Iterator[Display]:
-    """Draw something of rich's again and again, in place."""
-    from rich.live import Live
-
-    with Live(auto_refresh=False, transient=True) as display:
-        yield display
-
-
-def save_svg(renderable: RenderableType, path: Path, title: str) -> None:
-    """Draw something of rich's into an SVG file."""
-    from rich.console import Console
-
-    with Path(os.devnull).open("w") as nowhere:
-        console = Console(record=True, width=_PLAIN_WIDTH, file=nowhere, force_terminal=True, color_system="truecolor")
-        console.print(renderable)
-        picture = console.export_svg(title=title, unique_id="table")
-    # A picture that fetches its letters from the network shows none without it, and tells a stranger who looks at it.
-    path.write_text(re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL), encoding="utf-8")

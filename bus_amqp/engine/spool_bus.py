@@ -10,11 +10,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import partial
 from typing import NoReturn
 from uuid import UUID
 
 from bus_amqp.bus import EventBus
-from bus_amqp.consume.handling import caused_by, current_event
+from bus_amqp.cause import caused_by, current_event
 from bus_amqp.engine.forking import survive_forks
 from bus_amqp.engine.lifetime import until_signal
 from bus_amqp.errors import (
@@ -25,16 +26,22 @@ from bus_amqp.errors import (
     OutboxFullError,
 )
 from bus_amqp.event import Event
+from bus_amqp.foreign import Encode
 from bus_amqp.health import BusState, Health, OutboxHealth, PublisherHealth, Stats
 from bus_amqp.publish.journal import SUFFIX, Journal
+from bus_amqp.publish.loose_event import EVENT_SUFFIX
+from bus_amqp.publish.loose_events import LooseEvents
 from bus_amqp.publish.outbox_directory import ASIDE_SUFFIX, DAMAGED_SUFFIX, OutboxDirectory
 from bus_amqp.receipt import Receipt, store_all
 from bus_amqp.retry import DEFAULT_RETRY, DefaultRetry, RetryPolicy
+from bus_amqp.sections import OUTBOX_OVERHEAD_BYTES
 from bus_amqp.settings import Settings
-from bus_amqp.subscriber import SubscriberLike, Subscribers
-from bus_amqp.topic import EventTopic
+from bus_amqp.subscriber import SubscriberLike, Subscribers, Wanted
 from bus_amqp.wire.codec import encode
+from bus_amqp.wire.foreign_encoding import ForeignEncoding
 from bus_amqp.wire.message import Message
+
+GATHER_WAIT_SECONDS = 5.0  # for other processes that gather or append
 
 
 class SpooledReceipt(Receipt):
@@ -54,8 +61,10 @@ class SpooledReceipt(Receipt):
 class SpoolBus(EventBus):
     """Holds no file between two calls, so that what is stored can be sent while this process lives."""
 
-    def __init__(self, directory: OutboxDirectory, settings: Settings) -> None:
+    def __init__(self, directory: OutboxDirectory, settings: Settings, *, encoder: Encode | None = None) -> None:
+        self._encode = encode if encoder is None else ForeignEncoding(encoder, settings.exchange)
         self._directory = directory
+        self._loose_events = LooseEvents(directory)
         self._max_events = settings.publisher.outbox_events
         self._max_bytes = settings.publisher.outbox_bytes
         self._max_event_bytes = settings.publisher.max_event_bytes
@@ -71,11 +80,11 @@ class SpoolBus(EventBus):
     def __repr__(self) -> str:
         return f"<SpoolBus {self._directory.path} {self._accepted} events>"
 
-    def publish(self, event: Event, *, mandatory: bool = False) -> Receipt:
+    def publish(self, event: Event[object], *, mandatory: bool = False) -> Receipt:
         """Store an event.  Raises ``OutboxFullError`` at once, ``OutboxStorageError``, and as on any bus."""
         return self.publish_many([event], mandatory=mandatory)[0]
 
-    def publish_many(self, events: Iterable[Event], *, mandatory: bool = False) -> Sequence[Receipt]:
+    def publish_many(self, events: Iterable[Event[object]], *, mandatory: bool = False) -> Sequence[Receipt]:
         """Store all events or none, in one commit."""
         receipts: list[Receipt] = []
         messages = []
@@ -89,35 +98,54 @@ class SpoolBus(EventBus):
         store_all(receipts)
         return receipts
 
-    def _message(self, event: Event, *, mandatory: bool) -> Message:
+    def _message(self, event: Event[object], *, mandatory: bool) -> Message:
         cause = current_event.get()
         if cause is not None and isinstance(event, Event):
             event = caused_by(event, cause)
-        message = encode(event, max_event_bytes=self._max_event_bytes)
+        message = self._encode(event, max_event_bytes=self._max_event_bytes)
         message.mandatory = mandatory
         return message
 
     def _append(self, messages: Sequence[Message]) -> None:
-        found = self._directory.candidates()
-        # The newest: behind it, nothing of ours can be that must come first.
-        journal = self._directory.adopt(found[-1]) if found else None
+        def append(journal: Journal, last: int) -> None:
+            journal.append(list(enumerate(messages, last + 1)), time.time())
+
+        lock = self._loose_events.lock(GATHER_WAIT_SECONDS)
         try:
-            self._append_to(journal or self._directory.create(), messages)
-        except OutboxDamagedError:
-            # Whoever sends that file will set it aside; ours must not wait for that.
-            self._append_to(self._directory.create(), messages)
+            self._gather()
+            self._put(messages, append)
+        finally:
+            lock.release(remove=True)
         self._accepted += len(messages)
 
-    def _append_to(self, journal: Journal, messages: Sequence[Message]) -> None:
+    def _gather(self) -> None:
+        """Put what the shortcut of `publish --spool` has stored before what comes now."""
+        paths = self._loose_events.look()
+        while paths:
+            gathered = self._loose_events.read(paths)
+            if gathered.events:
+                self._put([message for _, message in gathered.events], partial(self._loose_events.move, gathered))
+            paths = paths[gathered.looked_at :]
+
+    def _put(self, messages: Sequence[Message], store: Callable[[Journal, int], None]) -> None:
+        journal = self._directory.adopt_newest()  # behind it, nothing of ours can be that must come first
+        try:
+            self._put_into(journal or self._directory.create(), messages, store)
+        except OutboxDamagedError:
+            # Whoever sends that file will set it aside; ours must not wait for that.
+            self._put_into(self._directory.create(), messages, store)
+
+    def _put_into(self, journal: Journal, messages: Sequence[Message], store: Callable[[Journal, int], None]) -> None:
         try:
             first, last = journal.bounds()
             waiting = last - first + 1
-            if waiting + len(messages) > self._max_events or journal.is_larger_than(self._max_bytes):
+            room_bytes = self._max_bytes - sum(len(message.body) + OUTBOX_OVERHEAD_BYTES for message in messages)
+            if waiting + len(messages) > self._max_events or journal.is_larger_than(room_bytes):
                 raise OutboxFullError(
                     f"{waiting} events wait in {journal.path}; outbox_events = {self._max_events}, outbox_bytes = "
                     f"{self._max_bytes}: is `bus-amqp forward {self._directory.path}` running?"
                 )
-            journal.append(list(enumerate(messages, last + 1)), time.time())
+            store(journal, last)
         finally:
             journal.close()
 
@@ -127,7 +155,7 @@ class SpoolBus(EventBus):
 
     def subscribe(
         self,
-        topic: EventTopic | Sequence[EventTopic],
+        topic: Wanted,
         subscriber: SubscriberLike,
         *,
         group: str | None = None,
@@ -177,7 +205,7 @@ class SpoolBus(EventBus):
         files = self._directory.files
         outbox = OutboxHealth(
             str(self._directory.path),
-            adopted_files=len(files(SUFFIX)),
+            adopted_files=len(files(SUFFIX)) + len(files(EVENT_SUFFIX)),
             aside_files=len(files(ASIDE_SUFFIX)),
             damaged_files=len(files(DAMAGED_SUFFIX)),
         )

@@ -23,10 +23,12 @@ RESCAN_SECONDS = 1.0  # a spooled event waits no longer than that
 
 @dataclass(frozen=True, slots=True)
 class Forwarded:
-    """What one run did.  ``renewed``: events that had been moved aside, and were sent after all."""
+    """What one run did.  ``renewed``: events that had been moved aside, and were sent after all.
+
+    ``outbox.moved_aside``: events that were too old, or that the broker has refused for good.
+    """
 
     sent: int
-    failed: int
     renewed: int
     outbox: OutboxHealth
 
@@ -53,16 +55,16 @@ def forward(
             deadline = time.monotonic() + timeout_seconds
             while (outbox := _outbox(bus.health().publisher.outbox)).adopted_files:
                 if time.monotonic() >= deadline:
+                    health = bus.health().publisher
                     raise UndeliveredError(
                         f"{outbox.adopted_files} files of {directory} are not sent after {timeout_seconds} s "
-                        f"({bus.health().publisher.reason or bus.state}); they stay there",
-                        count=outbox.adopted_files,
+                        f"({outbox.fault or health.reason or bus.state}); they stay there",
+                        count=outbox.adopted_files,  # or more: a file has one event at least
                     )
                 threading.Event().wait(LOOK_SECONDS)
         else:
             bus.run_until_signal()
-    stats = bus.stats()
-    return Forwarded(stats.confirmed, stats.failed, renewed, _outbox(bus.health().publisher.outbox))
+    return Forwarded(bus.stats().confirmed, renewed, _outbox(bus.health().publisher.outbox))
 
 
 def _outbox(health: OutboxHealth | None) -> OutboxHealth:

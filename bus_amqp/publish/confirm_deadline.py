@@ -18,7 +18,7 @@ DOUBLINGS = 7  # from half a minute to an hour: each resend may be stored twice,
 class ConfirmDeadline:
     """How long the oldest open message has waited, and how long it may.
 
-    Written by the publisher thread; ``waited_seconds`` may be read by any.
+    Written by the publisher thread; ``waited_seconds`` and ``silent_seconds`` may be read by any.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -29,6 +29,7 @@ class ConfirmDeadline:
         self._looked_at = 0.0
         self._waited = 0.0  # since it became the oldest, or was sent again; without the time that stood still
         self._waited_before = 0.0  # in earlier sendings of it
+        self._stood = 0.0  # the time that stood still, since it became the oldest or an alarm ended
         self._resends = 0  # of it, in a row
 
     def __repr__(self) -> str:
@@ -42,6 +43,13 @@ class ConfirmDeadline:
         running = 0.0 if self._is_standing else self._clock() - self._looked_at
         return self._waited_before + self._waited + max(0.0, running)
 
+    @property
+    def silent_seconds(self) -> float:
+        """The same with the time that stood still: a socket that takes nothing for minutes is worth telling, too."""
+        if self._oldest is None:
+            return 0.0
+        return self._waited_before + self._waited + self._stood + max(0.0, self._clock() - self._looked_at)
+
     def look(self, oldest: Entry | None, *, is_standing: bool) -> float:
         """Return the seconds that are left; none left: the channel is to be discarded.
 
@@ -53,10 +61,12 @@ class ConfirmDeadline:
             return math.inf  # it is on its way into the outbox and out again: still the same row of resends
         if oldest is not self._oldest:
             self._oldest = oldest
-            self._waited = self._waited_before = 0.0
+            self._waited = self._waited_before = self._stood = 0.0
             self._resends = 0
         elif not self._is_standing:
             self._waited += now - self._looked_at
+        else:
+            self._stood += max(0.0, now - self._looked_at)
         self._looked_at, self._is_standing = now, is_standing
         if oldest is None:
             return math.inf
@@ -67,5 +77,8 @@ class ConfirmDeadline:
         self._waited_before += self._waited
         self._waited = 0.0
         self._is_standing = True
-        if is_resend:
+        self._looked_at = math.inf  # nobody has looked since: the time of a lost connection is told otherwise
+        if not is_resend:
+            self._stood = 0.0
+        else:
             self._resends = min(self._resends + 1, DOUBLINGS)

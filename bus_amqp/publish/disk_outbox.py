@@ -60,7 +60,7 @@ class DiskOutbox(StoredOutbox):
         self._settled_number = FIRST_ADOPTED  # no entry up to it is open
         self._gathering_since = 0.0  # monotonic; 0: not gathering
         self._tidied_at = self._looked_at = time.monotonic()
-        self._fault = ""  # the last one that was logged: one line for each, not for each try
+        self._faults: dict[str, str] = {}  # what each chore met last: one line in the log for each, not for each try
 
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}, in {self._directory.path}>"
@@ -73,7 +73,7 @@ class DiskOutbox(StoredOutbox):
             aside_files=len(self._directory.files(ASIDE_SUFFIX)),
             damaged_files=len(self._directory.files(DAMAGED_SUFFIX)),
             moved_aside=self._aside.moved,
-            fault=self._fault,
+            fault="; ".join(self._faults.copy().values()),
         )
 
     @property
@@ -91,7 +91,10 @@ class DiskOutbox(StoredOutbox):
             entries = self._take_early(max_events)
             if entries or self._is_catching_up:
                 return entries
-        return [] if self._is_gathering() else super().take(max_events)
+        if self._is_gathering():
+            return []
+        self._adopt_late()
+        return super().take(max_events)
 
     def _is_gathering(self) -> bool:
         """Return whether to let a few more events come before the next are sent.
@@ -147,6 +150,9 @@ class DiskOutbox(StoredOutbox):
         """Free the place of settled entries; their rows go later, many at once."""
         super().done(events, size_bytes, settled_through)
         self._settled_number = max(self._settled_number, settled_through)
+        with self._lock:
+            while self._ages and self._ages[0][0] <= self._settled_number:
+                self._ages.popleft()
         self._settle_adopted()
 
     def _settle_adopted(self) -> None:
@@ -154,6 +160,7 @@ class DiskOutbox(StoredOutbox):
             with self._lock:
                 self._max_events -= len(page.entries)
                 self._max_bytes -= page.size_bytes
+            page.entries.clear()  # a full disk may keep the page for long
 
     def overdue(self) -> Sequence[tuple[Entry, EventBusException]]:
         """Move aside what has waited too long and is not with the broker; return it with the reason."""
@@ -165,12 +172,16 @@ class DiskOutbox(StoredOutbox):
             return ()
         try:
             self._aside.put([(entry.message, reason) for entry in entries])
-            self._own.delete([entry.number for entry in entries])
         except OutboxStorageError as exc:
-            self._tell(f"events are too old and cannot be moved aside: {exc}")
+            self._tell("aside", f"events are too old and cannot be moved aside: {exc}")
             with self._lock:
                 self._waiting.extendleft(reversed(entries))
             return ()
+        self._tell("aside", "")
+        try:
+            self._own.delete([entry.number for entry in entries])
+        except OutboxStorageError as exc:  # they are aside, so they are settled; ``tend`` deletes them with the rest
+            logger.warning("events that were moved aside cannot be deleted yet: %s", exc)
         logger.warning("%d events %s and are moved aside in %s", len(entries), reason, self._directory.path)
         return [(entry, EventExpiredError(f"{reason}: moved aside, not sent")) for entry in entries]
 
@@ -187,49 +198,64 @@ class DiskOutbox(StoredOutbox):
         return expired
 
     def tend(self) -> float:
-        """Delete what is settled, many at once, and look for orphans now and then."""
+        """Delete what is settled, many at once."""
         now = time.monotonic()
         is_time = now - self._tidied_at >= TIDY_SECONDS
+        self._tell("gather", self._adoption.gathering.fault)
         try:
             self._settle_adopted()  # a page whose events were all too old is settled without a confirm
-            self._adoption.tidy()
+            has_room_again = self._adoption.tidy() and self._adoption.has_unread
             is_more = self._own.delete_through(self._settled_number, at_least=1 if is_time else TIDY_EVENTS)
+            self._own.checkpoint_if_due()
         except OutboxStorageError as exc:
-            self._tell(f"settled events cannot be deleted, and may be sent twice: {exc}")
-            is_more = True
+            self._tell("tidy", f"settled events cannot be deleted, and may be sent twice: {exc}")
+            has_room_again, is_more = False, True
         else:
-            self._fault = ""
+            self._tell("tidy", "")
         if is_time:
             self._tidied_at = now
-        if self._adopt_late(now):
+            self._look_for_file()
+        if has_room_again and not self._is_winding_down:
             return 0.0
         waits = [TIDY_SECONDS] if is_more else [self._rescan_seconds]
         if now - self._gathering_since < 2 * self._gather_seconds:  # else nobody takes: a blocked broker
             waits.append(self._gather_seconds)
-        if self._max_age_seconds is not None:
+        if self._max_age_seconds is not None or self._events:  # of a blocked broker: the log grows
             waits.append(AGE_LOOK_SECONDS)
         return min(waits)
 
-    def _adopt_late(self, now: float) -> bool:
-        """Put what processes left that ended while we run behind our own; return whether there was any."""
-        if self._is_catching_up or self._is_winding_down:
-            return False
+    def _look_for_file(self) -> None:
+        try:
+            self._own.replace_if_removed()
+        except OutboxStorageError as exc:
+            self._tell("removed", f"the outbox file was removed, and events do not survive this process: {exc}")
+        else:
+            self._tell("removed", "")
+
+    def _adopt_late(self) -> None:
+        """Put what processes left that ended while we run behind our own.
+
+        Only when they can be sent: a bus without a connection would take them from one that has one, and the later
+        events of the same process could go through that before these.
+        """
+        if self._is_catching_up or self._is_winding_down or self._closed:
+            return
+        now = time.monotonic()
         if not self._adoption.has_unread and now - self._looked_at >= self._rescan_seconds:
             self._looked_at = now
             self._adoption.look(self._own.path)
-        is_any = False
         while (page := self._adoption.next_page()) is not None:
             with self._lock:
                 self._admit(page)
             self._put_unstored(page.entries)
             page.last_number = page.entries[-1].number if page.entries else self._settled_number
-            is_any = True
-        return is_any
 
-    def _tell(self, fault: str) -> None:
-        if fault != self._fault:
-            self._fault = fault
-            logger.error("%s", fault)
+    def _tell(self, chore: str, fault: str) -> None:
+        if fault != self._faults.get(chore, ""):
+            self._faults.pop(chore, None)
+            if fault:
+                self._faults[chore] = fault
+                logger.error("%s", fault)
 
     # -- ending
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 _held: set[FileLock] = set()  # by this process; a child that kept them would hold up who waits for its parent's end
@@ -47,7 +48,10 @@ class FileLock:
             return  # a forked child: the lock is its parent's
         _held.discard(self)
         if remove:
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):  # a file without a holder locks nothing
+                self._path.unlink(missing_ok=True)
+        # Said, and not left to the close: a thread may be starting a process, which has a copy until it executes.
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         os.close(self._descriptor)
 
 

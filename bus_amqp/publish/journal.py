@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-from bus_amqp.errors import OutboxDamagedError
+from bus_amqp.errors import OutboxDamagedError, OutboxStorageError
 from bus_amqp.publish.file_lock import FileLock
 from bus_amqp.publish.sqlite_file import SqliteFile
 from bus_amqp.wire.message import Message
@@ -85,12 +85,12 @@ class Journal:
         with ExitStack() as undo:
             file = undo.enter_context(closing(SqliteFile(path, synchronous=synchronous)))
             exchange = _checked_exchange(file)
-            undo.pop_all()
-        journal = cls(file, lock, exchange or "")
-        if exchange is None:
-            journal.close(remove=True)
-            return None
-        return journal
+            if exchange is not None:
+                undo.pop_all()
+                return cls(file, lock, exchange)
+            remove_files(path)
+        lock.release(remove=True)
+        return None
 
     @property
     def path(self) -> Path:
@@ -165,6 +165,12 @@ class Journal:
                 return StoredEvent(number, accepted_at, message, str(why) if why is not None else None)
         raise OutboxDamagedError(f"{self.path}: row {number} is no event")
 
+    def copy(self, events: Sequence[StoredEvent]) -> None:
+        """Store rows of another journal as they are: all or none.  Raises ``OutboxStorageError``."""
+        rows = [_row(event.number, event.message, event.accepted_at, event.reason) for event in events]
+        with self._file.transaction() as writer:
+            writer.executemany(_INSERT, rows)
+
     def delete_through(self, number: int) -> None:
         """Forget the events up to that number.  Raises ``OutboxStorageError``."""
         with self._file.transaction() as writer:
@@ -213,32 +219,49 @@ class Journal:
             self.checkpoint()
 
     def close(self, *, remove: bool = False) -> None:
-        """Let go of the file: an orphan from now on, or gone with ``remove``."""
+        """Let go of the file: an orphan from now on, or gone with ``remove``.
+
+        Raises ``OutboxStorageError`` if it cannot be removed; it is still held then, and this may be tried again.
+        """
         if self._file.is_abandoned:
             return
         if remove:
             remove_files(self._file.path)  # first: closing would move the log into a file that nobody wants
-        self._file.close()
-        self._lock.release(remove=remove)
+        try:
+            self._file.close()
+        finally:
+            self._lock.release(remove=remove)
 
     def close_as(self, path: Path) -> None:
-        """Let go of the file under another name."""
-        self._file.close()  # brings the log into the file, where it can
-        rename_files(self._file.path, path)
-        self._lock.release(remove=True)
+        """Let go of the file under another name.  Raises ``OutboxStorageError``; then it keeps the old one."""
+        is_renamed = False
+        try:
+            self._file.close()  # brings the log into the file, where it can
+            rename_files(self._file.path, path)
+            is_renamed = True
+        finally:
+            self._lock.release(remove=is_renamed)
 
 
 def remove_files(path: Path) -> None:
-    """Remove a database and what SQLite keeps beside it."""
-    for part in _parts(path):
-        part.unlink(missing_ok=True)
+    """Remove a database and what SQLite keeps beside it.  Raises ``OutboxStorageError``; then it is as it was."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as exc:
+        raise OutboxStorageError(f"{path} cannot be removed: {exc.strerror}") from exc
+    for part in _parts(path)[1:]:
+        with suppress(OSError):  # without the database they mean nothing
+            part.unlink(missing_ok=True)
 
 
 def rename_files(path: Path, new: Path) -> None:
-    """Give a database, and what SQLite keeps beside it, another name."""
-    for part, renamed in zip(_parts(path), _parts(new), strict=True):
-        if part.exists():
-            part.rename(renamed)
+    """Give a database, and what SQLite keeps beside it, another name.  Raises ``OutboxStorageError``."""
+    try:
+        for part, renamed in zip(_parts(path), _parts(new), strict=True):
+            if part.exists():
+                part.rename(renamed)
+    except OSError as exc:
+        raise OutboxStorageError(f"{path} cannot be renamed to {new.name}: {exc.strerror}") from exc
 
 
 def _parts(path: Path) -> list[Path]:

@@ -1,8 +1,9 @@
 """``OutboxDirectory``: the files of a disk outbox: whose they are, in which order they go, and which are set aside.
 
 ``<sequence>-<uuid>.outbox`` is a journal and ``….lock`` the right to it; ``….aside`` holds events that were not sent
-and why; ``….damaged`` was no whole journal.  Several processes share a directory; what each does here is one step under
-the lock of the file concerned.  The uuid, not the process id, makes names unique: ids come again.
+and why; ``….damaged`` was no whole journal; ``….event`` is one event that waits for a journal (``loose_events``).
+Several processes share a directory; what each does here is one step under the lock of the file concerned.  The uuid,
+not the process id, makes names unique: ids come again.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from uuid import uuid4
 from bus_amqp.errors import OutboxDamagedError, OutboxStorageError, SettingsError
 from bus_amqp.publish.file_lock import FileLock
 from bus_amqp.publish.journal import LOCK_SUFFIX, SUFFIX, Journal, rename_files
+from bus_amqp.publish.loose_event import file_name, next_sequence, sequence_of
 from bus_amqp.publish.recovery import copy_readable
 from bus_amqp.publish.sqlite_file import was_inherited
 
@@ -37,16 +39,22 @@ class OutboxDirectory:
         self._clock = clock
         self._foreign: set[str] = set()  # journals of other exchanges: looked into once
         self._told: set[str] = set()  # files that cannot be used, and of which the log knows
-        self.damaged_files = 0  # set aside by this process
         try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as exc:
-            raise SettingsError(f"outbox directory {path}: {exc.strerror}: name one that this user may write") from exc
+            self.make_again()
+        except OutboxStorageError as exc:
+            raise SettingsError(f"{exc}: name one that this user may write") from exc
         if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
             raise SettingsError(f"outbox directory {path}: not readable and writable for this user")
 
     def __repr__(self) -> str:
         return f"<OutboxDirectory {self.path}>"
+
+    def make_again(self) -> None:
+        """Make the directory itself, unless it is there.  Raises ``OutboxStorageError``."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as exc:
+            raise OutboxStorageError(f"outbox directory {self.path}: {exc.strerror}") from exc
 
     def create(self) -> Journal:
         """Make a journal that sorts behind all there are.  Raises ``OutboxStorageError``."""
@@ -57,12 +65,10 @@ class OutboxDirectory:
         return self._path(self._next_sequence())
 
     def _next_sequence(self) -> int:
-        # The clock alone would not do: set back an hour, it would put new events before those that wait.
-        newest = max((_sequence(path) for path in self.files(SUFFIX)), default=0)
-        return max(int(self._clock() * 1e6), newest + 1)
+        return next_sequence([path.name for path in self.files(SUFFIX)], self._clock())
 
     def _path(self, sequence: int) -> Path:
-        return self.path / f"{sequence:020d}-{uuid4().hex}{SUFFIX}"
+        return self.path / file_name(sequence, uuid4().hex, SUFFIX)
 
     def _make(self, sequence: int, exchange: str) -> Journal:
         path = self._path(sequence)
@@ -70,10 +76,14 @@ class OutboxDirectory:
             lock = FileLock.take(path.with_suffix(LOCK_SUFFIX))
             assert lock is not None  # nobody else knows the name
             journal = Journal.create(path, lock, exchange, synchronous=self._synchronous)
-            if self._synchronous == "full":
-                _flush_directory(self.path)
         except OSError as exc:
             raise OutboxStorageError(f"outbox directory {self.path}: {exc.strerror}") from exc
+        if self._synchronous == "full":
+            try:
+                _flush_directory(self.path)
+            except OSError as exc:
+                journal.close()  # an empty orphan: whoever adopts it removes it
+                raise OutboxStorageError(f"outbox directory {self.path}: {exc.strerror}") from exc
         return journal
 
     def files(self, suffix: str) -> list[Path]:
@@ -86,7 +96,11 @@ class OutboxDirectory:
 
     def candidates(self) -> list[Path]:
         """Return the journals that may be orphans of our exchange, oldest first."""
-        return [path for path in self.files(SUFFIX) if path.name not in self._foreign and not was_inherited(path)]
+        return [path for path in self.files(SUFFIX) if self.may_be_ours(path)]
+
+    def may_be_ours(self, path: Path) -> bool:
+        """Return whether a journal may be one of our exchange, as far as is known."""
+        return path.name not in self._foreign and not was_inherited(path)
 
     def adopt(self, path: Path) -> Journal | None:
         """Return the journal if its process has ended and nobody else has adopted it; else None.
@@ -98,7 +112,7 @@ class OutboxDirectory:
         try:
             lock = FileLock.take(path.with_suffix(LOCK_SUFFIX))
         except OSError as exc:
-            self._tell_unusable(path, str(exc.strerror))
+            self.tell_unusable(path, exc)
             return None
         if lock is None:
             return None
@@ -107,20 +121,16 @@ class OutboxDirectory:
                 lock.release(remove=True)
                 return None
             return self._opened(path, lock)
-        except OSError as exc:
-            self._tell_unusable(path, str(exc.strerror))
-        except OutboxStorageError as exc:
-            self._tell_unusable(path, str(exc))
-        lock.release(remove=False)
+        except (OSError, OutboxStorageError) as exc:
+            self.tell_unusable(path, exc)
+        lock.release(remove=False)  # once more does nothing
         return None
 
     def _opened(self, path: Path, lock: FileLock) -> Journal | None:
         try:
             journal = Journal.open(path, lock, synchronous=self._synchronous)
         except OutboxDamagedError as exc:
-            rename_files(path, path.with_suffix(DAMAGED_SUFFIX))
-            self._tell_damaged(path, exc, recovered=0)
-            lock.release(remove=True)
+            self.put_away(path, lock, exc)
             return None
         if journal is None:
             return None
@@ -130,33 +140,60 @@ class OutboxDirectory:
             return None
         return journal
 
-    def set_aside(self, journal: Journal, why: Exception) -> Journal | None:
-        """Rename a journal that cannot be read to its end; return what could be read as a journal in its place."""
-        recovered, count = None, 0
+    def adopt_newest(self) -> Journal | None:
+        """Return the newest journal of our exchange, if there is one and nobody holds it."""
+        for path in reversed(self.candidates()):
+            journal = self.adopt(path)
+            if journal is not None or path.name not in self._foreign:
+                return journal
+        return None
+
+    def set_aside(
+        self, journal: Journal, why: OutboxDamagedError, make_copy: Callable[[], Journal] | None = None
+    ) -> Journal | None:
+        """Rename a journal that cannot be read to its end; return what could be read as a journal in its place.
+
+        ``make_copy``: makes that journal.  None, and an orphan is left to be tried again, where it cannot be copied.
+        """
         try:
-            recovered, count = copy_readable(journal, lambda: self._make(_sequence(journal.path), journal.exchange))
-        except (OutboxStorageError, OSError) as exc:
-            logger.error("%s: its events could not be copied: %s", journal.path, exc)
-        journal.close_as(journal.path.with_suffix(DAMAGED_SUFFIX))
-        self._tell_damaged(journal.path, why, recovered=count)
-        return recovered
+            copy, count = copy_readable(
+                journal, make_copy or (lambda: self._make(sequence_of(journal.path.name), journal.exchange))
+            )
+        except OutboxStorageError as exc:  # a full disk, say: what can be read now must not be put away unread
+            self.tell_unusable(journal.path, exc)
+            journal.close()
+            return None
+        try:
+            journal.close_as(journal.path.with_suffix(DAMAGED_SUFFIX))
+        except OutboxStorageError as exc:
+            self.tell_unusable(journal.path, exc)
+            if copy is not None:
+                copy.close(remove=True)  # else its events would be copied again with each look at the other one
+            return None
+        self.tell_damaged(journal.path, why, recovered=count)
+        return copy
 
-    def _tell_unusable(self, path: Path, why: str) -> None:
-        if path.name not in self._told:  # it is looked at again and again, and may become usable
+    def put_away(self, path: Path, lock: FileLock, why: OutboxDamagedError) -> None:
+        """Rename a file that cannot even be opened, and let go of its lock.  Raises ``OutboxStorageError``."""
+        try:
+            rename_files(path, path.with_suffix(DAMAGED_SUFFIX))
+            self.tell_damaged(path, why, recovered=0)
+        finally:
+            lock.release(remove=not path.exists())
+
+    def tell_unusable(self, path: Path, why: Exception) -> None:
+        """Log what is wrong with a file, once: it is looked at again and again, and may become usable."""
+        if path.name not in self._told:
             self._told.add(path.name)
-            logger.error("outbox file %s cannot be used, and stays: %s", path, why)
+            reason = why.strerror if isinstance(why, OSError) else why
+            logger.error("outbox file %s cannot be used, and stays: %s", path, reason)
 
-    def _tell_damaged(self, path: Path, why: Exception, *, recovered: int) -> None:
-        self.damaged_files += 1
+    def tell_damaged(self, path: Path, why: Exception, *, recovered: int) -> None:
+        """Log that a file is set aside now."""
         logger.error(
             "outbox file %s is damaged and set aside as %s; %d of its events could be read and will be sent: %s",
             path, path.with_suffix(DAMAGED_SUFFIX).name, recovered, why,
         )  # fmt: skip
-
-
-def _sequence(path: Path) -> int:
-    number = path.name.partition("-")[0]
-    return int(number) if number.isdecimal() else 0
 
 
 def _flush_directory(path: Path) -> None:

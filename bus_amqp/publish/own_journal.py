@@ -15,6 +15,7 @@ from pathlib import Path
 from bus_amqp.errors import OutboxDamagedError, OutboxStorageError
 from bus_amqp.publish.journal import Journal
 from bus_amqp.publish.outbox_directory import OutboxDirectory
+from bus_amqp.publish.recovery import copy_readable
 from bus_amqp.wire.message import Message
 
 logger = logging.getLogger("bus_amqp.publish")
@@ -76,9 +77,13 @@ class OwnJournal:
                 self._drop(journal)
             else:
                 self._delete(journal, number)
-        if journal is not None:
-            journal.checkpoint_if_due()
         return False
+
+    def checkpoint_if_due(self) -> None:
+        """Keep the write-ahead log short, also while nothing is settled: each commit takes a page of it, or more."""
+        journal = self._journal
+        if journal is not None and not journal.is_abandoned:
+            journal.checkpoint_if_due()
 
     def _delete(self, journal: Journal, number: int) -> None:
         try:
@@ -90,9 +95,24 @@ class OwnJournal:
         self._deleted_through = number
 
     def _drop(self, journal: Journal) -> None:
+        journal.close(remove=True)
         self._journal = None
         self._deleted_through = self.last_number
-        journal.close(remove=True)
+
+    def replace_if_removed(self) -> None:
+        """Begin another file if somebody has removed ours, with what is in it: it would end with this process.
+
+        Raises ``OutboxStorageError`` where that cannot be; then this may be tried again.
+        """
+        with self.committing:
+            journal = self._journal
+            if journal is None or journal.is_abandoned or not _is_removed(journal.path):
+                return
+            self._directory.make_again()
+            copy, count = copy_readable(journal, self._directory.create)
+            self._journal = copy  # None: the next event makes one
+            logger.error("%s was removed while it was in use; its %d events are stored anew", journal.path, count)
+            journal.close(remove=True)
 
     def delete(self, numbers: Sequence[int]) -> None:
         """Forget these events.  Raises ``OutboxStorageError``."""
@@ -108,13 +128,25 @@ class OwnJournal:
                 return
             try:
                 journal.delete_through(settled_through)
-                is_empty = journal.count()[0] == 0
+                if journal.count()[0] == 0:
+                    journal.close(remove=True)
             except OutboxStorageError as exc:
                 logger.warning("settled events stay in %s and will be sent twice: %s", journal.path, exc)
-                is_empty = False
-            journal.close(remove=is_empty)
+            finally:
+                journal.close()  # once more does nothing
 
     def abandon_after_fork(self) -> None:
         """In a forked child: the next event makes a file of the child's own."""
         self._journal = None
         self.committing = threading.Lock()  # its holder may be a thread that the child does not have
+
+
+def _is_removed(path: Path) -> bool:
+    """Whether somebody has removed it: we could still write to it, and nobody would ever find it."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        pass  # who cannot look does not know
+    return False

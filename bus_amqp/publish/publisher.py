@@ -26,6 +26,7 @@ from bus_amqp.publish.confirms import ConfirmTracker
 from bus_amqp.publish.isolation import Isolation
 from bus_amqp.publish.outbox import Entry, Outbox
 from bus_amqp.publish.outcomes import Outcomes, PublisherCounts
+from bus_amqp.publish.rejections import Rejections
 from bus_amqp.topology.plan import Plan
 from bus_amqp.transport.base import Connection
 from bus_amqp.transport.channel import PublishChannel
@@ -36,7 +37,6 @@ logger = logging.getLogger("bus_amqp.publish")
 BATCH_EVENTS = 512  # large enough to amortise a write, small enough that confirms are read in between
 UNSENT_BYTES = 1024 * 1024  # what the socket has not taken: beyond it, sending more only costs memory
 IDLE_SECONDS = 3600.0  # nothing to do until woken; the connection sees to its heartbeats itself
-REJECTED_PAUSE_SECONDS = 0.2  # a broker that rejects needs a moment (a full or leaderless queue)
 UNSENT_LOOK_SECONDS = 1.0  # a socket that takes bytes again ends no turn, and the confirm deadline must go on
 SLOW_SECONDS = 5.0  # without an answer for so long: worth telling
 _number = attrgetter("number")
@@ -66,6 +66,7 @@ class Publisher:
         self._confirms = ConfirmTracker()
         self._deadline = ConfirmDeadline(confirm_timeout_seconds, clock)
         self._isolation = Isolation()
+        self._rejections = Rejections(clock)
         self._connection: Connection | None = None
         self._channel: PublishChannel | None = None  # None on an open connection: to be opened with the next turn
         self._was_open = False
@@ -80,10 +81,10 @@ class Publisher:
     @property
     def complaint(self) -> str:
         """What is wrong although there is a connection, for people; empty: nothing.  From any thread."""
-        waited, count = self._deadline.waited_seconds, len(self._confirms)
+        waited, count = self._deadline.silent_seconds, len(self._confirms)
         if count and waited >= min(SLOW_SECONDS, self._patience_seconds) and not self._is_blocked:
             return f"{count} events unconfirmed for {waited:.0f} s: is a queue without a majority?"
-        return self._outcomes.told_refusals
+        return self._rejections.complaint or self._outcomes.told_refusals
 
     @property
     def counts(self) -> PublisherCounts:
@@ -97,7 +98,6 @@ class Publisher:
         self._channel = connection.publish_channel()
         self._connection = connection
         self._was_open = True
-        self._is_blocked = False
 
     def _declare(self, connection: Connection, plan: Plan) -> None:
         try:
@@ -132,6 +132,8 @@ class Publisher:
         return min(pause_seconds, UNSENT_LOOK_SECONDS if is_full else left_seconds)
 
     def _send_waiting(self, channel: PublishChannel) -> float:
+        if self._rejections.pause_seconds > 0:
+            return self._rejections.pause_seconds  # something else has woken us
         if self._rejected:
             # The window settles first, so that order holds.
             return IDLE_SECONDS if len(self._confirms) else self._send_rejected_again(channel)
@@ -184,7 +186,7 @@ class Publisher:
         self._take_back()
         self._isolation.probe()  # of many in flight the broker could take a later one first
         channel.close()
-        return REJECTED_PAUSE_SECONDS
+        return self._rejections.begin_pause()
 
     def _restore(self, entries: list[Entry]) -> None:
         if entries:
@@ -216,8 +218,7 @@ class Publisher:
                     self._outcomes.note_returned(entries, signal)
                 case ChannelClosed():
                     closed = signal.error
-        if len(self._rejected) > rejected_before:  # one line for each turn, not each message
-            logger.warning("the broker rejected %d messages; they are sent again", len(self._rejected))
+        self._rejections.note(self._rejected[rejected_before:], has_confirmed=bool(settled))
         if settled:
             self._outcomes.confirm(settled, self._settled_through())
             if self._missing_since is not None and not all(entry.is_copy for entry in settled):
@@ -248,8 +249,7 @@ class Publisher:
         then nobody has made it, and we may not.
         """
         now = self._clock()
-        if self._missing_since is None:
-            self._missing_since = now
+        self._missing_since = now if self._missing_since is None else self._missing_since
         entries = [*self._confirms.reset(), *self._rejected]
         self._rejected = []
         is_over = now - self._missing_since >= self._patience_seconds and not any(entry.is_copy for entry in entries)
@@ -279,6 +279,7 @@ class Publisher:
         self._connection = self._channel = None
         self._is_blocked = False
         self._deadline.restart(is_resend=False)
+        self._rejections.end()  # the next node may take them
         self._take_back()
 
     def _take_back(self) -> None:

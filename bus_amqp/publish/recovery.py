@@ -8,24 +8,31 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from bus_amqp.errors import OutboxDamagedError
+from bus_amqp.errors import OutboxDamagedError, OutboxStorageError
 from bus_amqp.publish.journal import Journal, StoredEvent
 
 _PAGE_EVENTS, _PAGE_BYTES = 500, 4 * 1024 * 1024
 
 
 def copy_readable(journal: Journal, make_copy: Callable[[], Journal]) -> tuple[Journal | None, int]:
-    """Return the copy and how many events are in it; no copy if there is nothing to put into it."""
+    """Return the copy and how many events are in it; no copy if there is nothing to put into it.
+
+    Raises ``OutboxStorageError``; then nothing of the copy stays.
+    """
     copy: Journal | None = None
     count = 0
-    for event in _readable(journal):
+    for page in _readable(journal):
         copy = copy or make_copy()
-        copy.append([(event.number, event.message)], event.accepted_at)
-        count += 1
+        try:
+            copy.copy(page)
+        except OutboxStorageError:
+            copy.close(remove=True)
+            raise
+        count += len(page)
     return copy, count
 
 
-def _readable(journal: Journal) -> Iterator[StoredEvent]:
+def _readable(journal: Journal) -> Iterator[list[StoredEvent]]:
     last, page_events = 0, _PAGE_EVENTS
     while True:
         try:
@@ -37,9 +44,10 @@ def _readable(journal: Journal) -> Iterator[StoredEvent]:
             continue
         if not page:
             return
-        yield from page
+        yield page
         last = page[-1].number
-    yield from _from_the_back(journal, last)
+    if rest := _from_the_back(journal, last):
+        yield rest
 
 
 def _from_the_back(journal: Journal, last: int) -> list[StoredEvent]:

@@ -88,19 +88,35 @@ class StoredOutbox(Outbox):
         return is_wake_needed
 
     def _lead(self, batch: _Batch) -> bool:
-        with self._own.committing:
+        batch.error = OutboxStorageError("interrupted while the event was written")  # unless it goes well
+        interruption: BaseException | None = None
+        is_begun = is_wake_needed = False
+        while not is_begun:
+            try:
+                with self._own.committing:
+                    is_begun = True
+                    is_wake_needed = self._commit(batch, is_wanted=interruption is None)
+            except BaseException as exc:  # Ctrl-C while another one commits, which takes no longer than the disk does
+                if is_begun:
+                    raise
+                interruption = exc  # others have joined the batch and wait: its turn must come before this ends
+        if interruption is not None:
+            raise interruption
+        return is_wake_needed
+
+    def _commit(self, batch: _Batch, *, is_wanted: bool) -> bool:
+        try:
             with self._lock:
                 self._gathering = None  # who comes now is the next one's
-            batch.error = OutboxStorageError("interrupted while the event was written")  # unless it goes well
-            try:
-                if batch.own:
-                    self._own.append([(entry.number, entry.message) for entry in batch.own])
-                    store_all([entry.receipt for entry in batch.own])
+            if batch.own and is_wanted:
+                self._own.append([(entry.number, entry.message) for entry in batch.own])
+                store_all([entry.receipt for entry in batch.own])
+            if is_wanted or not batch.own:
                 batch.error = None
-            except OutboxStorageError as exc:
-                batch.error = exc
-            finally:
-                is_wake_needed = self._hand_over(batch)
+        except OutboxStorageError as exc:
+            batch.error = exc
+        finally:
+            is_wake_needed = self._hand_over(batch)
         return is_wake_needed
 
     def _hand_over(self, batch: _Batch) -> bool:

@@ -1,41 +1,16 @@
 """The routing key of an event and the binding key of a topic.  Pure; always five words.
 
-One field, one word, reversibly encoded, so that different fields never meet in one key.  The event
-travels whole in the body: nobody parses a key back.
+One field, one word (``key_words``).  The event travels whole in the body: nobody parses a key back.
 """
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
-from urllib.parse import quote
 
 from bus_amqp.errors import RoutingKeyTooLongError
 from bus_amqp.event import Event
 from bus_amqp.topic import EventTopic
-
-MAX_KEY_BYTES = 255  # an AMQP short string
-ABSENT = "_"
-_SPECIAL = re.compile(r"[%*#\s]")
-_SPECIAL_OR_DOT = re.compile(r"[%*#.\s]")
-
-
-def _percent(match: re.Match[str]) -> str:
-    sign = match[0]
-    return "%2E" if sign == "." else quote(sign, safe="")
-
-
-def type_word(value: str) -> str:
-    """Return ``event_type`` as one word: ``VM.START`` becomes ``VM-START``, as people who bind by hand know it."""
-    word = _SPECIAL.sub(_percent, value).replace("-", "%2D").replace(".", "-")
-    return "%5F" if word == ABSENT else word
-
-
-def plain_word(value: str) -> str:
-    """Return one of the other four fields as one word."""
-    if value in ("", ABSENT):
-        return "%5F" if value else ABSENT
-    return _SPECIAL_OR_DOT.sub(_percent, value) if _SPECIAL_OR_DOT.search(value) else value
+from bus_amqp.wire.key_words import MAX_KEY_BYTES, plain_word, type_word
 
 
 @lru_cache(maxsize=4096)  # few combinations; the uuid, which would evict them all, is not among them
@@ -44,7 +19,7 @@ def _around_uuid(category: str, event_type: str, resource_type: str, source: str
     return before, f".{plain_word(source)}"
 
 
-def routing_key(event: Event) -> str:
+def routing_key(event: Event[object]) -> str:
     """Return ``category.type.resourceType.uuid.source``.  Raises ``RoutingKeyTooLongError``."""
     before, after = _around_uuid(event.event_category, event.event_type, event.resource_type, event.event_source)
     key = before + plain_word(event.resource_uuid) + after
@@ -55,7 +30,7 @@ def routing_key(event: Event) -> str:
     return key
 
 
-def _too_long(event: Event, size_bytes: int) -> RoutingKeyTooLongError:
+def _too_long(event: Event[object], size_bytes: int) -> RoutingKeyTooLongError:
     words = {
         "event_category": plain_word(event.event_category),
         "event_type": type_word(event.event_type),

@@ -110,8 +110,7 @@ def test_forward_sends_what_the_command_line_has_spooled(
 ) -> None:
     """A cron job needs no broker; another process does, later."""
     for number in range(3):
-        options = ["-c", "UsageEvent", "-t", "VM.START", "-s", "cron", "--details", f'{{"number": {number}}}']
-        done = bus_amqp("publish", "--spool", str(tmp_path), "--exchange", exchange, *options)
+        done = bus_amqp(*spooling(tmp_path, number, exchange), module="main" if number else "entry")
         assert (done.returncode, done.stdout) == (0, "1 stored, 0 refused\n"), done.stderr
 
     done = bus_amqp("forward", str(tmp_path), "--once", "--exchange", exchange, url=rabbitmq.url)
@@ -139,13 +138,16 @@ def test_forward_goes_on_with_what_comes_later_and_ends_cleanly(
             for batch in range(5):
                 spool.publish_many([an_event(10 * batch + number) for number in range(10)])
                 recorder.wait_for(10 * (batch + 1), DEADLINE_SECONDS)
+            for number in range(50, 53):  # by the command's shortcut
+                assert bus_amqp(*spooling(tmp_path, number, exchange), module="entry").stdout == "1 stored, 0 refused\n"
+                recorder.wait_for(number + 1, DEADLINE_SECONDS)
             for process in (one, other):
                 process.send_signal(signal.SIGTERM)
                 _, err = process.communicate(timeout=DEADLINE_SECONDS)
                 assert process.returncode == 0, err
 
-    assert first_seen(recorder) == list(range(50))
-    assert len(recorder.events) == 50
+    assert first_seen(recorder) == list(range(53))
+    assert len(recorder.events) == 53
 
 
 def test_forward_says_what_stays_when_there_is_no_broker(
@@ -167,10 +169,16 @@ def test_forward_says_what_stays_when_there_is_no_broker(
     assert len(list(tmp_path.glob("*.outbox"))) == 1
 
 
-def bus_amqp(*arguments: str, url: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command line."""
+def spooling(directory: Path, number: int, exchange: str) -> list[str]:
+    """Return a command line."""
+    options = ["-c", "UsageEvent", "-t", "VM.START", "-s", "cron", "--details", f'{{"number": {number}}}']
+    return ["publish", "--spool", str(directory), "--exchange", exchange, *options]
+
+
+def bus_amqp(*arguments: str, url: str | None = None, module: str = "main") -> subprocess.CompletedProcess[str]:
+    """Run the command line; ``module`` ``entry``: by the shortcut where it fits."""
     return subprocess.run(
-        [sys.executable, "-m", "bus_amqp.cli.main", *arguments],
+        [sys.executable, "-m", f"bus_amqp.cli.{module}", *arguments],
         cwd=ROOT, env=_environment(url), capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False,
     )  # fmt: skip
 

@@ -88,6 +88,27 @@ def test_p1_a_spool_that_nobody_forwards_is_full_one_day(memory_world: MemoryWor
             spool.publish(an_event(3))
 
 
+def test_p1_the_cap_of_a_spool_holds_beside_another_exchange_and_within_one_call(
+    memory_world: MemoryWorld, tmp_path: Path
+) -> None:
+    """Short programs of two systems take turns: each has one file and its own cap, in events and in bytes."""
+    ours = Settings(exchange=memory_world.exchange, publisher=PublisherSettings(outbox_events=3))
+    theirs = Settings(exchange="theirs", publisher=PublisherSettings(outbox_events=3))
+    for number in range(3):
+        for settings in (ours, theirs):
+            with connect(f"spool:{tmp_path}", settings=settings) as spool:
+                spool.publish(an_event(number))
+    with connect(f"spool:{tmp_path}", settings=ours) as spool, pytest.raises(OutboxFullError, match="3 events wait"):
+        spool.publish(an_event(3))
+    assert len(list(tmp_path.glob("*.outbox"))) == 2
+
+    with (
+        spool_of(memory_world, tmp_path / "bytes", outbox_bytes=2_000_000) as spool,
+        pytest.raises(OutboxFullError, match="outbox_bytes = 2000000"),
+    ):
+        spool.publish_many([an_event(number, description="x" * 3000) for number in range(700)])
+
+
 def test_p2_a_damaged_file_costs_a_spool_nothing_and_what_can_be_read_of_it_is_sent(
     memory_world: MemoryWorld, tmp_path: Path
 ) -> None:

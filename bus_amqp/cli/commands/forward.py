@@ -37,8 +37,8 @@ def forward(
     )  # fmt: skip
     with suppress(output.OutputClosedError):  # the status is owed even if nobody reads the line
         output.result(
-            f"{done.sent} sent, {done.failed} moved aside, {done.renewed} taken back from aside; left: "
+            f"{done.sent} sent, {done.outbox.moved_aside} moved aside, {done.renewed} taken back from aside; left: "
             f"{done.outbox.aside_files} aside files, {done.outbox.damaged_files} damaged ones"
         )
-    if done.failed:
+    if done.outbox.moved_aside:
         raise typer.Exit(1)

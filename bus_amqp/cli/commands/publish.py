@@ -65,6 +65,7 @@ def publish(
     event = None if file is not None else _event_from(given)
     if spool is not None and url is not None:
         raise typer.BadParameter("give either --spool or --url")
+    options.warn_of_typing_error(event_type, "It is published as it is.")
     loaded = options.settings_from(url if spool is None else f"spool:{spool.absolute()}", exchange, settings)
     with _opened(file) as lines, connect(client_name="bus-amqp publish", settings=loaded) as bus:
         # Without a listener the bus would log what was refused: we read every receipt, and tell which line it was.

@@ -52,6 +52,22 @@ def test_adopted_events_come_in_pages_and_their_file_goes_when_all_are_settled(m
     assert outbox.health().adopted_files == 0
 
 
+def test_a_file_that_one_outbox_is_sending_is_not_sent_by_another(make: Make) -> None:
+    """Processes that start together look at the same files; each file's events must go out once."""
+    left = make()
+    put(left, 1, 2)
+    left.close()
+
+    first, second = make(), make()
+    sending = first.take(10)
+
+    assert words(sending) == [1, 2]
+    assert second.take(10) == []
+    settle(first, sending)
+    first.tend()
+    assert second.take(10) == []
+
+
 def test_a_clock_that_was_set_back_does_not_put_new_events_before_old_ones(
     make: Make, clock: Clock, tmp_path: Path
 ) -> None:

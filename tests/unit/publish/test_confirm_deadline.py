@@ -101,3 +101,21 @@ def test_the_doubling_ends(resends: int) -> None:
         watch.deadline.restart(is_resend=True)
 
     assert watch.look(entry) == 10 * 2**7
+
+
+def test_silence_is_counted_while_the_time_stands_still_but_not_across_an_alarm_or_a_lost_connection() -> None:
+    """P7: a broker that takes nothing for minutes is told; an alarm and a lost connection are told otherwise."""
+    watch, entry = Watch(), an_entry(1)
+    watch.look(entry, is_standing=True)
+    watch.look(entry, 40, is_standing=True)
+    watch.now += 2
+
+    assert watch.deadline.waited_seconds == 0
+    assert watch.deadline.silent_seconds == 42
+    watch.deadline.restart(is_resend=True)
+    assert watch.deadline.silent_seconds == 40, "what was looked at"
+    watch.deadline.restart(is_resend=False)
+    watch.look(entry, 1000)
+    assert watch.deadline.silent_seconds == 0
+    watch.look(an_entry(2), 3)
+    assert watch.deadline.silent_seconds == 0

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import threading
 from pathlib import Path
 from unittest.mock import patch
@@ -67,6 +68,31 @@ def test_of_a_damaged_file_everything_but_the_damage_is_sent(
     assert f"{damaged.name} is damaged and set aside" in caplog.text
     outbox.tend()
     assert names(tmp_path, ".outbox") == []
+
+
+def test_a_directory_that_is_removed_is_made_again_with_what_is_unsent(
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """P2: a removed file can be written to for ever, and what is in it would end with the process, unnoticed."""
+    outbox = make()
+    put(outbox, *range(600))
+    settle(outbox, outbox.take(100))
+    outbox.tend()
+    shutil.rmtree(tmp_path)
+
+    tmp_path.write_text("in the way")
+    outbox._tidied_at = 0.0
+    outbox.tend()
+    assert "do not survive this process" in outbox.health().fault
+    tmp_path.unlink()
+    outbox._tidied_at = 0.0
+    outbox.tend()
+    assert outbox.health().fault == ""
+    put(outbox, 600)
+    outbox.close()
+
+    assert "was removed while it was in use; its 500 events are stored anew" in caplog.text
+    assert words(take_all(make())) == list(range(100, 601)), "as if this process had been killed"
 
 
 def test_garbage_is_set_aside_and_the_rest_goes_on(

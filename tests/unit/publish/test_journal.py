@@ -215,3 +215,17 @@ def change(path: Path, statement: str) -> None:
     with connection:
         connection.execute(statement)
     connection.close()
+
+
+def test_a_released_lock_is_free_also_while_a_copy_of_its_file_is_open(tmp_path: Path) -> None:
+    """A thread that starts a process leaves copies of all files in it for a moment: no lock must stay with them."""
+    lock = FileLock.take(tmp_path / "x.lock")
+    assert lock is not None
+    copy = os.dup(lock._descriptor)
+
+    lock.release(remove=False)
+
+    again = FileLock.take(tmp_path / "x.lock")
+    os.close(copy)
+    assert again is not None
+    again.release(remove=True)

@@ -63,7 +63,12 @@ def test_rejected_events_are_sent_again_once_the_window_is_empty() -> None:
     assert desk.sent == [1, 2, 3]
     desk.reject(3)
     desk.confirm(2)
-    assert 0 < desk.publisher.prepare() < 1, "a broker that rejects needs a moment"
+    pause = desk.publisher.prepare()
+    assert pause == pytest.approx(0.2), "a broker that rejects needs a moment"
+    desk.put(1)
+    assert desk.publisher.prepare() == pytest.approx(pause), "and gets it, whatever wakes the publisher"
+    assert desk.sent == []
+    desk.now += pause
     desk.publisher.prepare()
     desk.confirm(1)
     desk.publisher.prepare()
@@ -80,12 +85,12 @@ def test_a_broker_that_rejects_is_probed_with_one_event_at_a_time() -> None:
     desk.put(3)
     desk.publisher.prepare()
     desk.reject(3, multiple=True)
-    desk.publisher.prepare()
+    desk.now += desk.publisher.prepare()
 
     desk.publisher.prepare()
     assert desk.sent == [1]
     desk.reject(1)
-    desk.publisher.prepare()
+    desk.now += desk.publisher.prepare()
     desk.publisher.prepare()
     assert desk.sent == [1]
     assert len(desk.connection.publish_channels) == 3, "each time on another channel"
@@ -93,6 +98,26 @@ def test_a_broker_that_rejects_is_probed_with_one_event_at_a_time() -> None:
     desk.publisher.prepare()
 
     assert desk.sent == [1, 2, 3]
+
+
+def test_a_broker_that_goes_on_rejecting_is_complained_of() -> None:
+    """P7: nothing else gets on meanwhile, so the bus is not well; the next node may take what this one does not."""
+    desk = Desk()
+    desk.put(2)
+    desk.publisher.prepare()
+    desk.confirm(2)
+    for _ in range(40):
+        desk.reject(1)
+        desk.now += desk.publisher.prepare()
+        desk.publisher.prepare()
+
+    assert "rejecting" in desk.publisher.complaint
+    desk.reject(1)
+    desk.publisher.prepare()
+    desk.reconnect()
+    assert desk.publisher.complaint == ""
+    desk.publisher.prepare()
+    assert desk.sent == [1], "and it is asked at once"
 
 
 def test_rejected_events_survive_a_lost_connection_in_order() -> None:

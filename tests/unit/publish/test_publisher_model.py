@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from bus_amqp.publish.outbox import Entry
+from bus_amqp.publish.rejections import LONGEST_PAUSE_SECONDS
 from bus_amqp.receipt import ReceiptState
 from bus_amqp.transport.signals import Blocked, Unblocked
 from tests.unit.publish.desk import CONFIRM_SECONDS, Desk
@@ -77,6 +78,7 @@ class PublishingThroughFaults(RuleBasedStateMachine):
         """P2: a broker that behaves at last has every event stored, confirmed and flushed."""
         self.all_clear()
         for _ in range(3 * len(self.entries) + 3):
+            self.desk.now += LONGEST_PAUSE_SECONDS
             self.turn()
             for sequence in range(1, len(self.is_settled) + 1):
                 self.settle_next(sequence, multiple=False, is_confirmed=True)

@@ -53,7 +53,7 @@ def test_what_came_back_once_may_be_stored_the_second_time(fault: str) -> None:
         desk.reconnect()
     else:
         desk.reject(1)
-        desk.publisher.prepare()
+        desk.now += desk.publisher.prepare()
     desk.publisher.prepare()
 
     desk.confirm(len(desk.channel.sent))

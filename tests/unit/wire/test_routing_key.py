@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from bus_amqp.errors import RoutingKeyTooLongError
 from bus_amqp.event import Event
 from bus_amqp.topic import EventTopic, words_match
-from bus_amqp.wire.routing_key import binding_key, plain_word, routing_key, type_word
+from bus_amqp.wire.key_words import plain_word, type_word
+from bus_amqp.wire.routing_key import binding_key, routing_key
 from tests.unit.fakes import an_event
 from tests.unit.strategies import required_words, words
 
