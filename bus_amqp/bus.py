@@ -12,8 +12,7 @@ from bus_amqp.event import Event
 from bus_amqp.health import BusState, Health, Stats
 from bus_amqp.receipt import Receipt
 from bus_amqp.retry import DEFAULT_RETRY, DefaultRetry, RetryPolicy
-from bus_amqp.subscriber import SubscriberLike, Subscribers
-from bus_amqp.topic import EventTopic
+from bus_amqp.subscriber import SubscriberLike, Subscribers, Wanted
 
 
 class EventBus(ABC):
@@ -24,7 +23,7 @@ class EventBus(ABC):
     """
 
     @abstractmethod
-    def publish(self, event: Event, *, mandatory: bool = False) -> Receipt:
+    def publish(self, event: Event[object], *, mandatory: bool = False) -> Receipt:
         """Accept an event for sending; never waits for the network.
 
         ``mandatory``: the receipt fails with ``UnroutableError`` if no queue wants the event.  Raises
@@ -33,7 +32,7 @@ class EventBus(ABC):
         """
 
     @abstractmethod
-    def publish_many(self, events: Iterable[Event], *, mandatory: bool = False) -> Sequence[Receipt]:
+    def publish_many(self, events: Iterable[Event[object]], *, mandatory: bool = False) -> Sequence[Receipt]:
         """Accept all the events or, when one of them is refused or there is no room for all, none."""
 
     @abstractmethod
@@ -46,7 +45,7 @@ class EventBus(ABC):
     @abstractmethod
     def subscribe(
         self,
-        topic: EventTopic | Sequence[EventTopic],
+        topic: Wanted,
         subscriber: SubscriberLike,
         *,
         group: str | None = None,
@@ -57,12 +56,15 @@ class EventBus(ABC):
     ) -> UUID:
         """Call ``subscriber`` for events that match; return once the queue is bound and consuming.
 
+        ``topic``: one, several, or a ``ForeignSource``: messages of an exchange that is not ours, and how to read them.
         ``group``: processes that name the same group share its events; without one, the subscription is
         temporary and gets a copy of its own.  ``ordered`` (groups): one process works, the others stand by.
         ``workers``: how many events may be handled at once; those of one resource never are.
         ``prefetch``: how many events may be in hand (default: 64 for each worker, at least 500).
         ``retry``: how often and when an event is tried again whose subscriber raised (default: groups five times
         in ten to thirteen minutes, temporary subscriptions three times within one; ``NO_RETRY``: never).
+
+        A subscriber annotated ``event: Event[UsageDetails]`` gets validated details; others are dead-lettered.
 
         Raises ``InvalidArgumentError``, ``GroupConflictError``, ``TopologyMismatchError``,
         ``AccessRefusedError``, and ``ConnectionLostError`` within ``connect_timeout_seconds``.

@@ -36,6 +36,26 @@ class UnknownSubscriptionError(InvalidArgumentError):
     """No subscription of this bus has that id (or it belongs to another subscriber)."""
 
 
+class IllegalTransitionError(EventBusException):
+    """A state machine does not know this event in this state; ``allowed`` are the events that it knows there.
+
+    Nothing was stored, and no listener was told.
+    """
+
+    def __init__(self, message: str, *, machine: str, state: str | None, event: str, allowed: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.machine = machine
+        self.state = state
+        self.event = event
+        self.allowed = allowed
+
+
+class TransitionConflictError(EventBusException):
+    """The storage did not take a transition: somebody else has changed the state meanwhile.  Read it again."""
+
+    is_transient = True
+
+
 class BusClosedError(EventBusException):
     """The bus was closed; nothing can be done with it any more."""
 

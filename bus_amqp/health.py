@@ -48,10 +48,10 @@ class OutboxHealth:
     """The directory of a disk outbox.
 
     ``adopted_files``: left by processes that have ended, and waiting or being sent (a living process's may be among
-    those that wait).  ``aside_files``: events that were not sent, with the reason; `bus-amqp forward --again` sends
-    them.  ``damaged_files``: could not be read to their end; for the operator to look at and remove.  ``moved_aside``:
-    events, by this process.  ``fault``: what
-    went wrong last with the disk, if it still does.
+    those that wait); an event that `publish --spool` has left in a file of its own counts as one.  ``aside_files``:
+    events that were not sent, with the reason; `bus-amqp forward --again` sends them.  ``damaged_files``: could not be
+    read to their end; for the operator to look at and remove.  ``moved_aside``: events, by this process.  ``fault``:
+    what went wrong last with the disk, if it still does.
     """
 
     directory: str

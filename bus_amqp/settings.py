@@ -1,4 +1,4 @@
-"""The knobs as a whole, and the one place that reads the environment; the sections are in ``sections``.
+"""The knobs as a whole, and the one place that makes settings of the environment; the sections are in ``sections``.
 
 Values come, in this order, from arguments, the environment (``BUS_AMQP_*``, ``__`` between section and field), a
 TOML file and the defaults; they are read once, in ``load_settings``.  Durations are in seconds, sizes in bytes.
@@ -17,10 +17,10 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field, ValidationError
 
+from bus_amqp.environment import PREFIX, own_variables
 from bus_amqp.errors import SettingsError
 from bus_amqp.sections import ConnectionSettings, ConsumerSettings, PublisherSettings, Section
 
-PREFIX = "BUS_AMQP_"
 FILE_VARIABLE = "BUS_AMQP_SETTINGS_FILE"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 
@@ -51,7 +51,7 @@ def load_settings(*, settings_file: Path | str | None = None, **arguments: Any) 
     argument at fault.
     """
     given = {name: _plain(value) for name, value in arguments.items() if value is not None}
-    variables = _variables()
+    variables = own_variables()
     path = settings_file or variables.pop(FILE_VARIABLE, None)
     if not variables and path is None:
         return _validated(Settings, given, variables, None)
@@ -159,10 +159,6 @@ def _current_password(settings: Settings) -> str:
 def _plain(value: Any) -> Any:
     # pydantic would take a model as it is: then the environment could not fill the fields that it leaves alone.
     return value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else value
-
-
-def _variables() -> dict[str, str]:
-    return {name.upper(): value for name, value in os.environ.items() if name.upper().startswith(PREFIX) and value}
 
 
 def _known_fields(

@@ -9,10 +9,12 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from bus_amqp.errors import InvalidArgumentError
 from bus_amqp.event import Event
+from bus_amqp.foreign import ForeignSource
 from bus_amqp.retry import DEFAULT_RETRY, DefaultRetry, RetryPolicy
 from bus_amqp.topic import EventTopic
 
-Handler = Callable[[Event], Awaitable[None] | None]
+# Any: a handler of Event[UsageDetails] is one as well.  What it asks for is seen to when it subscribes.
+Handler = Callable[[Event[Any]], Awaitable[None] | None]
 
 
 @runtime_checkable
@@ -22,13 +24,17 @@ class EventSubscriber(Protocol):
     It speaks by returning (acknowledge), by raising ``Discard(reason)`` or ``RetryLater(delay_seconds)``, or by
     raising anything else: the event is tried again by the subscription's ``RetryPolicy`` and dead-lettered with the
     exception when that is used up.  ``async def on_event`` runs on the bus's event loop.
+
+    Where it is annotated ``event: Event[UsageDetails]``, ``details`` are validated; an event whose details do not fit
+    is dead-lettered with the reason ``details``, and not tried again.
     """
 
-    def on_event(self, event: Event, /) -> Awaitable[None] | None:
+    def on_event(self, event: Event[Any], /) -> Awaitable[None] | None:
         """Handle one event."""
 
 
 SubscriberLike = EventSubscriber | Handler
+Wanted = EventTopic | Sequence[EventTopic] | ForeignSource
 _SubscriberT = TypeVar("_SubscriberT", bound=SubscriberLike)
 
 
@@ -67,11 +73,17 @@ class SubscriptionOptions:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """One line of a ``Subscribers`` list."""
+    """One line of a ``Subscribers`` list.  ``foreign``: in the place of topics, which are then none."""
 
     topics: tuple[EventTopic, ...]
     subscriber: SubscriberLike
     options: SubscriptionOptions
+    foreign: ForeignSource | None = None
+
+    @property
+    def wanted(self) -> Wanted:
+        """What was given to ``on`` or ``subscribe``."""
+        return self.topics if self.foreign is None else self.foreign
 
 
 class Subscribers:
@@ -94,7 +106,7 @@ class Subscribers:
 
     def on(
         self,
-        topic: EventTopic | Sequence[EventTopic],
+        topic: Wanted,
         *,
         group: str | None = None,
         ordered: bool = False,
@@ -111,17 +123,22 @@ class Subscribers:
 
         return declare
 
-    def add(
-        self, topic: EventTopic | Sequence[EventTopic], subscriber: SubscriberLike, options: SubscriptionOptions
-    ) -> None:
+    def add(self, topic: Wanted, subscriber: SubscriberLike, options: SubscriptionOptions) -> None:
         """Declare one subscription.  Raises ``InvalidArgumentError`` for what cannot be subscribed."""
         handler_of(subscriber)
-        self._declared.append(Declared(topics_of(topic), subscriber, options))
+        self._declared.append(declared(topic, subscriber, options))
+
+
+def declared(topic: Wanted, subscriber: SubscriberLike, options: SubscriptionOptions) -> Declared:
+    """Return the declaration of one subscription.  Raises ``InvalidArgumentError``."""
+    if isinstance(topic, ForeignSource):
+        return Declared((), subscriber, options, topic)
+    return Declared(topics_of(topic), subscriber, options)
 
 
 def topics_of(topic: EventTopic | Sequence[EventTopic]) -> tuple[EventTopic, ...]:
     """Return the topics of one subscription as a tuple.  Raises ``InvalidArgumentError``."""
     topics = (topic,) if isinstance(topic, EventTopic) else tuple(topic) if isinstance(topic, Sequence) else ()
     if not topics or not all(isinstance(one, EventTopic) for one in topics):
-        raise InvalidArgumentError(f"topic must be an EventTopic or a sequence of them, not {topic!r}")
+        raise InvalidArgumentError(f"topic must be an EventTopic, a sequence of them or a ForeignSource, not {topic!r}")
     return topics

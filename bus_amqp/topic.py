@@ -100,7 +100,7 @@ class EventTopic(BaseModel, frozen=True, extra="forbid", title="EventTopic"):  #
         """Return a checked copy.  Pydantic's own would carry along what was derived from the old fields."""
         return type(self)(**{**self.model_dump(), **(update or {})})
 
-    def matches(self, event: Event) -> bool:
+    def matches(self, event: Event[object]) -> bool:
         """Return whether this topic wants the event.  The broker and the bus agree with it."""
         for name, value in self._exact:
             if getattr(event, name) != value:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from bus_amqp.errors import InvalidArgumentError
 from bus_amqp.topology.names import check_group, dead_exchange, dead_queue, group_queue
-from bus_amqp.wire.routing_key import plain_word
+from bus_amqp.wire.key_words import plain_word
 
 NOTHING = "^$"
 _SPECIAL = re.compile(r"([\\.^$*+?()\[\]{}|])")
@@ -26,12 +26,14 @@ class Role:
 
     ``is_temporary``: it makes subscriptions without a group.  ``declares``: as the setting of that name; False: the
     objects are there and bound already, and it can neither make nor delete any (but its temporary queues).
+    ``reads``: exchanges of others that its queues are bound to (``ForeignSource``).
     """
 
     source: str | None = None
     groups: tuple[str, ...] = ()
     is_temporary: bool = False
     declares: bool = True
+    reads: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not (self.source or self.groups or self.is_temporary):
@@ -76,7 +78,7 @@ def rights_of(role: Role, exchange: str) -> Rights:
             letters = _escaped(dead_queue(exchange, group))
             configure |= {queue}
             write |= {queue, letters}
-            read |= {bus, dead, back, astray}
+            read |= {bus, dead, back, astray, *map(_escaped, role.reads)}
             if role.declares:
                 configure |= {bus, letters, dead, back, astray, rungs}
                 write |= {back, astray}

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, auto
 
+from bus_amqp.errors import NotFoundOnBrokerError
+from bus_amqp.health import Gap
 from bus_amqp.transport.base import QueueState
 
 SECOND_LOOK_SECONDS = (
@@ -57,6 +59,9 @@ class Audit:
         self.backlog: int | None = None  # messages ready at the last look
         self.looked_at: datetime | None = None  # when the last look succeeded
         self.error = ""  # why the last one did not
+        self._unbound_since: datetime | None = (
+            None  # the exchange of others is gone; when it was last known to be there
+        )
         self._unknown_looks = 0
         self._silent_looks = 0
         self._delivered = -1  # at the last look
@@ -71,8 +76,18 @@ class Audit:
         return self.backlog is not None and self.backlog > self._backlog_warning
 
     def failed(self, error: Exception) -> None:
-        """Note a look that could not be had.  It says nothing about the queue."""
+        """Note a look that could not be had.  It says nothing about the queue.
+
+        But where something was not there, it was not the queue: the exchange of others to which that is bound.
+        """
         self.error = str(error)
+        if isinstance(error, NotFoundOnBrokerError) and self._unbound_since is None:
+            self._unbound_since = self.looked_at or datetime.now(UTC)
+
+    def bound_again(self) -> Gap | None:
+        """Return, once, the time without bindings that a look has just ended: it makes them before it looks."""
+        since, self._unbound_since = self._unbound_since, None
+        return None if since is None else Gap(since, datetime.now(UTC))
 
     def began(self) -> None:
         """Note a new session: what was suspected of the last one is over."""

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from bus_amqp.consume.audit import SECOND_LOOK_SECONDS, Finding
 from bus_amqp.consume.consumption import Attach, Audited, Consumption, Detach, Letter, RestoreFailed
+from bus_amqp.consume.exclusive import declare_exclusive
 from bus_amqp.errors import (
     BrokerRefusedError,
     BusClosedError,
@@ -103,6 +104,8 @@ class Consumer:
         if self._connection is None:
             return
         try:
+            if consumption.plan.is_exclusive:
+                gap = declare_exclusive(consumption, self._connection)
             channel = self._connection.consume_channel(
                 consumption.queue, consumption.prefetch_now, consumer_tag=str(consumption.subscription_id)
             )
@@ -179,6 +182,8 @@ class Consumer:
             return
         had_backlog, seen_well_at = consumption.audit.has_backlog, consumption.audit.looked_at
         finding = consumption.audit.judge(letter.state, consumption.situation())
+        if (gap := consumption.audit.bound_again()) is not None:
+            _report_gap(consumption, gap)
         if consumption.audit.has_backlog and not had_backlog:
             logger.warning("%s: %s events wait in the queue", consumption.queue, consumption.audit.backlog)
         match finding:
@@ -205,7 +210,11 @@ class Consumer:
                     consumption.queue, event.event_id, event.event_type, event.resource_uuid or "no resource",
                     consumption.watch.timeout_seconds,
                 )  # fmt: skip
-        due = [one for one in self._consumptions.values() if one.channel is not None and (one.audit_at or 0.0) <= now]
+        due = [
+            one
+            for one in self._consumptions.values()
+            if one.channel is not None and (one.audit_at or 0.0) <= now and not one.plan.is_exclusive
+        ]
         if due and not self._is_inspecting:
             consumption = min(due, key=lambda one: one.audit_at or 0.0)  # the one that has waited longest
             self._is_inspecting = self._inspect(consumption, consumption.dispatcher.session)

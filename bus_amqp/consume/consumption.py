@@ -14,7 +14,7 @@ from bus_amqp.backoff import Backoff
 from bus_amqp.consume.audit import Audit, Situation
 from bus_amqp.consume.caution import Caution
 from bus_amqp.consume.copying import Copying, Postpone, Republish
-from bus_amqp.consume.dead_letter import DeadLetter, DeadLetterAddress
+from bus_amqp.consume.dead_letter import NOWHERE, DeadLetter, DeadLetterAddress
 from bus_amqp.consume.dispatcher import Dispatcher
 from bus_amqp.consume.handled import HandledEvents
 from bus_amqp.consume.handler_watch import HandlerWatch
@@ -163,9 +163,9 @@ class Consumption:
     def dead_letter(self, session: int, delivery: Delivery, letter: DeadLetter) -> None:
         """Have a delivery copied, then acknowledged.  On a worker.
 
-        A body that was discarded for its size cannot be copied: the broker's own dead-lettering moves the whole.
+        A body that was discarded for its size cannot be copied: the broker's own dead-lettering (if any) moves it.
         """
-        if delivery.body is None:
+        if delivery.body is None or self.address.exchange == NOWHERE:
             self._discarded.append((session, delivery.tag))
             return
         self._copying.dead_letter(session, delivery, letter)

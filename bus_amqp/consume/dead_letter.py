@@ -23,6 +23,7 @@ FIRST_FAILURE = "x-bus-first-failure"
 LAST_FAILURE = "x-bus-last-failure"
 # What a broker writes into messages that it dead-letters or delivers again: its own story, of other queues.
 BROKERS_OWN = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
+NOWHERE = ""  # the dead-letter exchange of who declares none: letters are dropped
 MAX_HEADERS = 50
 MAX_NAME = 60  # characters; AMQP allows 255 bytes
 MAX_KEY = 255  # what AMQP allows for a routing key
@@ -47,7 +48,8 @@ class DeadLetter:
 class DeadLetterAddress:
     """Where the copies of one subscription go, and what they say of it.
 
-    ``exchange`` and ``key``: of its dead letters.  ``queue``: its own; ``return_exchange`` leads there by its name.
+    ``exchange`` and ``key``: of its dead letters; ``NOWHERE``: there are none.  ``queue``: its own;
+    ``return_exchange`` leads there by its name.
     """
 
     exchange: str

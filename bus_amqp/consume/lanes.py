@@ -8,30 +8,39 @@ was not started, because the broker delivers it again.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from bus_amqp.consume.handled import key_of
 from bus_amqp.consume.second_chance import original_key
+from bus_amqp.wire.key_words import ABSENT
 from bus_amqp.wire.message import Delivery
-from bus_amqp.wire.routing_key import ABSENT
 
 KEY_WORDS = 5
 
 
-def lane_of(delivery: Delivery, return_exchange: str = "") -> str | None:
-    """Return what orders this delivery, None: nothing does.
+LaneOfKey = Callable[[str], str | None]
+
+
+def resource_of(key: str) -> str | None:
+    """Return what orders messages with this routing key of ours, None: nothing does.
 
     The key's fourth word stands for the uuid one to one, so equal words are equal resources; that is all
-    that is read from a key.  A key of another shape is ordered with its own kind.  What returns from a wait, or is put
-    back by an operator (through the default exchange), has its queue's name for a key; only such a delivery pays for
-    having its headers parsed.
+    that is read from a key.  A key of another shape is ordered with its own kind.
     """
-    is_direct = delivery.exchange in ("", return_exchange)
-    key = original_key(delivery) if is_direct else delivery.routing_key
     words = key.split(".")
     if len(words) != KEY_WORDS:
         return key
     return None if words[3] == ABSENT else words[3]
+
+
+def lane_of(delivery: Delivery, return_exchange: str = "", lane_of_key: LaneOfKey = resource_of) -> str | None:
+    """Return what orders this delivery, None: nothing does.
+
+    What returns from a wait, or is put back by an operator (through the default exchange), has its queue's name for a
+    key; only such a delivery pays for having its headers parsed.
+    """
+    is_direct = delivery.exchange in ("", return_exchange)
+    return lane_of_key(original_key(delivery) if is_direct else delivery.routing_key)
 
 
 class Lanes:
@@ -43,8 +52,9 @@ class Lanes:
     is_patient = False  # whether what failed is kept here until its next attempt
     why_still = ""
 
-    def __init__(self, *, is_keyed: bool, return_exchange: str = "") -> None:
+    def __init__(self, *, is_keyed: bool, return_exchange: str = "", lane_of_key: LaneOfKey = resource_of) -> None:
         self._is_keyed = is_keyed
+        self._lane_of_key = lane_of_key
         self._return_exchange = return_exchange
         self._ready: deque[Delivery] = deque()
         self._behind: dict[Hashable, deque[Delivery]] = {}  # lanes with one ready or in hand: what waits behind it
@@ -99,7 +109,7 @@ class Lanes:
         return taken
 
     def _lane(self, delivery: Delivery) -> Hashable:
-        lane = lane_of(delivery, self._return_exchange)
+        lane = lane_of(delivery, self._return_exchange, self._lane_of_key)
         if lane is None and self._outliving and delivery.redelivered and (key := key_of(delivery)) in self._outliving:
             return key
         return lane

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
-from bus_amqp.consume.lanes import Lanes
+from bus_amqp.consume.lanes import LaneOfKey, Lanes, resource_of
 from bus_amqp.wire.message import Delivery
 
 LONGEST_SECONDS = 600.0
@@ -29,8 +29,15 @@ class PatientLanes(Lanes):
 
     is_patient = True
 
-    def __init__(self, *, prefetch: int, clock: Callable[[], float], return_exchange: str = "") -> None:
-        super().__init__(is_keyed=True, return_exchange=return_exchange)
+    def __init__(
+        self,
+        *,
+        prefetch: int,
+        clock: Callable[[], float],
+        return_exchange: str = "",
+        lane_of_key: LaneOfKey = resource_of,
+    ) -> None:
+        super().__init__(is_keyed=True, return_exchange=return_exchange, lane_of_key=lane_of_key)
         self._most_waiting = max(1, prefetch // 2)
         self._clock = clock
         self._troubles: dict[int, _Trouble] = {}  # id() of a delivery that failed and is not settled

@@ -211,31 +211,38 @@ class AsyncWorkers:
         current_subscription.set(self._subscription_id)
         try:
             while not self._dispatcher.is_closed:
-                batch = self._dispatcher.take_now(1)
-                if batch is None:
-                    self._ready.clear()
-                    batch = self._dispatcher.take_now(1)  # again: it may have come before the clear
-                if batch is None:
-                    if not self._dispatcher.is_closed:
-                        await self._ready.wait()
-                    continue
-                kept: tuple[Kept, ...] = ()
                 try:
-                    kept = await self._work_through(batch, slot)
-                except Exception as exc:  # the top of a task: as in a worker's thread
-                    logger.exception(FAULT)
-                    self._settler.give_back(batch.session, exc)
-                finally:
-                    slot.event = None
-                    self._dispatcher.done(batch, kept)
-                for _, delay_seconds in kept:
-                    asyncio.get_running_loop().call_later(delay_seconds, self._ready.set)
-                # A handler that never suspends would keep the loop from all other coroutine subscribers.
-                await asyncio.sleep(0)
+                    await self._take_one(slot)
+                except asyncio.CancelledError:  # by a handler that cancels all tasks, this one while it waited
+                    if not self._async_loop.forgive_cancelling():
+                        raise
         finally:
             self._running -= 1
             if not self._running:
                 self._ended.set()
+
+    async def _take_one(self, slot: Slot) -> None:
+        batch = self._dispatcher.take_now(1)
+        if batch is None:
+            self._ready.clear()
+            batch = self._dispatcher.take_now(1)  # again: it may have come before the clear
+        if batch is None:
+            if not self._dispatcher.is_closed:
+                await self._ready.wait()
+            return
+        kept: tuple[Kept, ...] = ()
+        try:
+            kept = await self._work_through(batch, slot)
+        except Exception as exc:  # the top of a task: as in a worker's thread
+            logger.exception(FAULT)
+            self._settler.give_back(batch.session, exc)
+        finally:
+            slot.event = None
+            self._dispatcher.done(batch, kept)
+        for _, delay_seconds in kept:
+            asyncio.get_running_loop().call_later(delay_seconds, self._ready.set)
+        # A handler that never suspends would keep the loop from all other coroutine subscribers.
+        await asyncio.sleep(0)
 
     async def _work_through(self, batch: Batch, slot: Slot) -> tuple[Kept, ...]:
         [delivery] = batch.deliveries
@@ -251,7 +258,12 @@ class AsyncWorkers:
             return ()  # ended by another thread's callback while it was decoded
         if isinstance(event, Event):
             slot.event = event
-            outcome = await self._handling.call_async(event, delivery)
+            try:
+                outcome = await self._handling.call_async(event, delivery)
+            except asyncio.CancelledError as exc:
+                if not self._async_loop.forgive_cancelling():
+                    raise  # the bus is closing over a handler that would not end: the event goes back to its queue
+                outcome = self._handling.cancelled(event, delivery, exc)
         else:
             outcome = event
         kept = settle(self._settler, batch, delivery, outcome, keeps_order=self._handling.retry.keep_order)

@@ -15,7 +15,7 @@ from bus_amqp.bus import EventBus
 from bus_amqp.consume.handling import current_subscription
 from bus_amqp.engine.forking import leave_to_parent, survive_forks
 from bus_amqp.engine.lifetime import close_at_exit, until_signal
-from bus_amqp.engine.options import checked_options
+from bus_amqp.engine.options import checked
 from bus_amqp.engine.publishing import Publishing
 from bus_amqp.engine.subscriptions import Subscriptions
 from bus_amqp.errors import (
@@ -26,6 +26,7 @@ from bus_amqp.errors import (
     UnknownSubscriptionError,
 )
 from bus_amqp.event import Event
+from bus_amqp.foreign import Encode
 from bus_amqp.health import BusState, Health, Stats, worst_state
 from bus_amqp.ioloop.control import Control
 from bus_amqp.ioloop.loop import Loop
@@ -33,11 +34,15 @@ from bus_amqp.ioloop.service import AsyncLoop, start_thread
 from bus_amqp.receipt import Receipt
 from bus_amqp.retry import DEFAULT_RETRY, DefaultRetry, RetryPolicy
 from bus_amqp.settings import Settings
-from bus_amqp.subscriber import Declared, SubscriberLike, Subscribers, SubscriptionOptions, topics_of
-from bus_amqp.topic import EventTopic
+from bus_amqp.subscriber import SubscriberLike, Subscribers, SubscriptionOptions, Wanted, declared
 from bus_amqp.transport.base import Connector
 
 logger = logging.getLogger("bus_amqp")
+
+NO_BROKER_IN_CHILD = (
+    "this memory:// bus belongs to the process that forked this one, and its broker with it: "
+    "connect again here, for a broker of this process"
+)
 
 
 class BrokeredBus(EventBus):
@@ -50,7 +55,9 @@ class BrokeredBus(EventBus):
         *,
         release: Callable[[], None],
         connectors_in_child: Callable[[], Sequence[Connector]] | None = None,
+        encoder: Encode | None = None,
     ) -> None:
+        self._encoder = encoder  # None: our own format
         self._settings = settings
         self._release = release  # gives back what the connectors hold, after the last connection is closed
         self._connectors_in_child = connectors_in_child  # None: there is no way to the broker from another process
@@ -60,7 +67,9 @@ class BrokeredBus(EventBus):
 
     def _assemble(self, connectors: Sequence[Connector]) -> None:
         settings = self._settings
-        self._publishing = Publishing(connectors, settings, on_exchange_gone=self._restore_bindings)
+        self._publishing = Publishing(
+            connectors, settings, on_exchange_gone=self._restore_bindings, encoder=self._encoder
+        )
         backoff = partial(Backoff, ceiling_seconds=settings.connection.reconnect_pause_seconds)
         self._consume_loop = Loop("consumer", connectors, backoff=backoff)
         self._control = Control(connectors, backoff=backoff)
@@ -77,11 +86,18 @@ class BrokeredBus(EventBus):
         """Be a bus of this process, which was forked; called before anything else happens in it."""
         leave_to_parent(self._publishing, self._subscriptions, self._consume_loop, self._control, self._async_loop)
         publishing, was_closing = self._publishing, self._is_closing
-        self._assemble(self._connectors_in_child() if self._connectors_in_child is not None else ())
+        why_closed = "" if was_closing or self._connectors_in_child is not None else NO_BROKER_IN_CHILD
+        try:
+            self._assemble(self._connectors_in_child() if self._connectors_in_child is not None else ())
+        except EventBusException as exc:  # the outbox directory is gone, say
+            why_closed = f"this bus cannot go on in a forked process: {exc}"
+            publisher = self._settings.publisher.model_copy(update={"outbox_directory": None})
+            self._settings = self._settings.model_copy(update={"publisher": publisher})
+            self._assemble(())  # closed: what is the parent's must not be touched even then
         publishing.leave_to_parent(self._publishing)
         self._publishing.start_when_used()
-        if was_closing or self._connectors_in_child is None:
-            self._publishing.is_left_to_parent = not was_closing
+        if was_closing or why_closed:
+            self._publishing.why_closed = why_closed
             self._is_closing = True
             self._closed.set()
             self._ended.set()
@@ -104,10 +120,10 @@ class BrokeredBus(EventBus):
 
     # -- publishing
 
-    def publish(self, event: Event, *, mandatory: bool = False) -> Receipt:
+    def publish(self, event: Event[object], *, mandatory: bool = False) -> Receipt:
         return self._publishing.publish(event, mandatory=mandatory)
 
-    def publish_many(self, events: Iterable[Event], *, mandatory: bool = False) -> Sequence[Receipt]:
+    def publish_many(self, events: Iterable[Event[object]], *, mandatory: bool = False) -> Sequence[Receipt]:
         return self._publishing.publish_many(events, mandatory=mandatory)
 
     def on_failed(self, function: Callable[[Receipt], object]) -> None:
@@ -120,7 +136,7 @@ class BrokeredBus(EventBus):
 
     def subscribe(
         self,
-        topic: EventTopic | Sequence[EventTopic],
+        topic: Wanted,
         subscriber: SubscriberLike,
         *,
         group: str | None = None,
@@ -131,21 +147,21 @@ class BrokeredBus(EventBus):
     ) -> UUID:
         self._check_open()
         options = SubscriptionOptions(group=group, ordered=ordered, workers=workers, prefetch=prefetch, retry=retry)
-        declared = Declared(topics_of(topic), subscriber, checked_options(options))
+        wanted = checked(declared(topic, subscriber, options))
         self._publishing.start()  # it runs already, except in a forked child
-        return self._subscriptions.subscribe(declared)
+        return self._subscriptions.subscribe(wanted)
 
     def subscribe_all(self, subscribers: Subscribers) -> Sequence[UUID]:
         self._check_open()
         if not isinstance(subscribers, Subscribers):
             raise InvalidArgumentError(f"subscribe_all takes Subscribers, not {type(subscribers).__name__}")
-        for declared in subscribers:
-            checked_options(declared.options)
+        for one in subscribers:
+            checked(one)
         self._publishing.start()
         made: list[UUID] = []
         try:
-            for declared in subscribers:
-                made.append(self._subscriptions.subscribe(declared))  # noqa: PERF401 -- each may fail half-way
+            for one in subscribers:
+                made.append(self._subscriptions.subscribe(one))  # noqa: PERF401 -- each may fail half-way
         except BaseException as exc:  # all or none, whatever ended it
             for subscription_id in made:
                 try:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from bus_amqp.bus import EventBus
 from bus_amqp.errors import SettingsError
+from bus_amqp.foreign import Encode
 from bus_amqp.settings import Settings, load_settings, require_url, url_with_password, with_exchange, without_password
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def connect(
     client_name: str | None = None,
     require_broker: bool = True,
     settings: Settings | None = None,
+    encoder: Encode | None = None,
 ) -> EventBus:
     """Connect to a broker and return the bus.
 
@@ -35,6 +37,7 @@ def connect(
     one cluster; ``spool:DIR`` only publishes, into a directory.  Default: the settings' url, or ``BUS_AMQP_URL``.
     ``client_name`` is what operators see in the broker's list of connections.  ``require_broker=False`` starts
     disconnected, accepts events and catches up.
+    ``encoder``: makes the messages of what is published, in somebody else's format; for consumers that are not ours.
 
     Raises ``SettingsError``, ``AccessRefusedError`` at once, ``ConnectionLostError`` after ``connect_timeout_seconds``.
     """
@@ -43,13 +46,13 @@ def connect(
     settings = with_exchange(load_settings() if settings is None else settings, exchange)
     urls = _urls(url, settings)
     if any(one.startswith(_SPOOL) for one in urls):
-        return _spool(urls, settings)
+        return _spool(urls, settings, encoder)
     # Imported here: who only builds events, or asks the command line for help, needs no machinery: a fifth of the time.
     from bus_amqp.engine.brokered_bus import BrokeredBus
 
     connectors, release = _connectors(urls, settings, client_name)
     in_child = None if _is_memory(urls) else lambda: _connectors(urls, settings, client_name)[0]
-    bus = BrokeredBus(connectors, settings, release=release, connectors_in_child=in_child)
+    bus = BrokeredBus(connectors, settings, release=release, connectors_in_child=in_child, encoder=encoder)
     bus.start(timeout_seconds=settings.connection.connect_timeout_seconds, require_broker=require_broker)
     return bus
 
@@ -88,7 +91,7 @@ def _split(url: str) -> list[str]:
     return re.split(r",(?=amqps?://)", url)
 
 
-def _spool(urls: Sequence[str], settings: Settings) -> EventBus:
+def _spool(urls: Sequence[str], settings: Settings, encoder: Encode | None) -> EventBus:
     path = urls[0].removeprefix(_SPOOL)
     if len(urls) > 1 or not path or (path.startswith("//") and not path.startswith("///")):
         raise SettingsError(
@@ -98,7 +101,7 @@ def _spool(urls: Sequence[str], settings: Settings) -> EventBus:
     from bus_amqp.publish.outbox_directory import OutboxDirectory
 
     directory = OutboxDirectory(Path(path), settings.exchange, synchronous=settings.publisher.outbox_synchronous)
-    return SpoolBus(directory, settings)
+    return SpoolBus(directory, settings, encoder=encoder)
 
 
 def _schemes(urls: Sequence[str]) -> set[str]:

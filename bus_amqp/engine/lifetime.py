@@ -33,8 +33,10 @@ def until_signal(closed: threading.Event) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         wanted.set()
         for each, handler in previous.items():
-            # Python's own handler of SIGINT raises KeyboardInterrupt, which an orderly end would have to end for.
-            signal.signal(each, signal.SIG_DFL if handler is signal.default_int_handler else handler)
+            # Python's own handler of SIGINT raises KeyboardInterrupt, which an orderly end would have to end for;
+            # and a shell that starts a program in the background may have it ignore SIGINT, the second one as well.
+            is_own = handler not in (signal.default_int_handler, signal.SIG_IGN)
+            signal.signal(each, handler if is_own else signal.SIG_DFL)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         previous[number] = signal.signal(number, stop) or signal.SIG_DFL  # None: not installed from Python

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from bus_amqp.errors import GroupConflictError, InvalidArgumentError
-from bus_amqp.retry import DEFAULT_RETRY, GROUP_RETRY, TEMPORARY_RETRY, RetryPolicy
-from bus_amqp.subscriber import SubscriptionOptions
-from bus_amqp.topic import EventTopic
+from bus_amqp.foreign import ForeignSource
+from bus_amqp.retry import DEFAULT_RETRY, GROUP_RETRY, NO_RETRY, TEMPORARY_RETRY, RetryPolicy
+from bus_amqp.subscriber import Declared, SubscriptionOptions
 from bus_amqp.topology.names import check_group
 
 MAX_WORKERS = 1024
 MAX_PREFETCH = 65535  # AMQP's field has 16 bits
+
+
+def checked(declared: Declared) -> Declared:
+    """Return the declaration.  Raises ``InvalidArgumentError`` naming the option that is wrong."""
+    options = checked_options(declared.options)
+    if declared.foreign is not None and declared.foreign.exclusive:
+        if options.group is not None:
+            raise InvalidArgumentError(
+                f"exclusive=True is for this connection alone, so group {options.group!r} cannot be"
+            )
+        if options.retry not in (DEFAULT_RETRY, NO_RETRY):
+            raise InvalidArgumentError("exclusive=True declares no queue to wait in, so there is no retry to be had")
+    return declared
 
 
 def checked_options(options: SubscriptionOptions) -> SubscriptionOptions:
@@ -25,10 +38,12 @@ def checked_options(options: SubscriptionOptions) -> SubscriptionOptions:
     return options
 
 
-def retry_of(options: SubscriptionOptions) -> RetryPolicy:
+def retry_of(options: SubscriptionOptions, foreign: ForeignSource | None = None) -> RetryPolicy:
     """Return the policy that was given, or that of the kind of subscription."""
     if isinstance(options.retry, RetryPolicy):
         return options.retry
+    if foreign is not None and foreign.exclusive:
+        return NO_RETRY
     return TEMPORARY_RETRY if options.group is None else GROUP_RETRY
 
 
@@ -50,11 +65,19 @@ def _check_number(name: str, value: object, *, most: int) -> None:
         raise InvalidArgumentError(f"{name} must be a whole number from 1 to {most}, not {value!r}")
 
 
+def agreed_on(declared: Declared) -> frozenset[object]:
+    """Return what the members of a group must agree on: topics, or an exchange and the keys it is bound with."""
+    foreign = declared.foreign
+    if foreign is None:
+        return frozenset(declared.topics)
+    return frozenset(f"{foreign.exchange}: {key}" for key in foreign.binding_keys)
+
+
 def check_same_group(
     group: str,
-    topics: frozenset[EventTopic],
+    topics: frozenset[object],
     options: SubscriptionOptions,
-    other_topics: frozenset[EventTopic],
+    other_topics: frozenset[object],
     other_options: SubscriptionOptions,
 ) -> None:
     """Raise ``GroupConflictError`` unless two subscriptions of one group can share its queue."""

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from bus_amqp.backoff import Backoff
-from bus_amqp.consume.handling import caused_by, current_event
+from bus_amqp.cause import caused_by, current_event
 from bus_amqp.engine.outboxes import make_outbox
 from bus_amqp.errors import BusClosedError, EventBusException, ForkedProcessError, TransportError, UndeliveredError
 from bus_amqp.event import Event
+from bus_amqp.foreign import Encode
 from bus_amqp.health import PublisherHealth
 from bus_amqp.ioloop.loop import Loop
 from bus_amqp.ioloop.service import Caller
@@ -27,6 +28,7 @@ from bus_amqp.settings import Settings
 from bus_amqp.topology.plan import publisher_plan
 from bus_amqp.transport.base import Connector
 from bus_amqp.wire.codec import encode
+from bus_amqp.wire.foreign_encoding import ForeignEncoding
 from bus_amqp.wire.message import Message
 
 logger = logging.getLogger("bus_amqp")
@@ -36,8 +38,14 @@ class Publishing:
     """Owns the outbox, the publisher's loop and the thread of receipt callbacks."""
 
     def __init__(
-        self, connectors: Sequence[Connector], settings: Settings, *, on_exchange_gone: Callable[[], None]
+        self,
+        connectors: Sequence[Connector],
+        settings: Settings,
+        *,
+        on_exchange_gone: Callable[[], None],
+        encoder: Encode | None = None,
     ) -> None:
+        self._encode = encode if encoder is None else ForeignEncoding(encoder, settings.exchange)
         self._publish_timeout_seconds = settings.publisher.publish_timeout_seconds
         self._max_event_bytes = settings.publisher.max_event_bytes
         self._outbox = make_outbox(settings)
@@ -58,7 +66,7 @@ class Publishing:
         self.loop = Loop("publisher", connectors, backoff=backoff)
         self._wake: Callable[[], None] = self.loop.wake
         self.closed = threading.Event()  # set by the bus when nothing more is accepted; read by any thread
-        self.is_left_to_parent = False  # set by the bus in a forked child: why it is closed
+        self.why_closed = ""  # set by the bus in a forked child that cannot have it
 
     def __repr__(self) -> str:
         return f"<Publishing {self.loop!r} {self._outbox!r}>"
@@ -89,25 +97,22 @@ class Publishing:
 
     def closed_error(self) -> BusClosedError:
         """Return what to raise once nothing is accepted any more."""
-        if self.is_left_to_parent:
-            return ForkedProcessError(
-                "this memory:// bus belongs to the process that forked this one, and its broker with it: "
-                "connect again here, for a broker of this process"
-            )
+        if self.why_closed:
+            return ForkedProcessError(self.why_closed)
         return BusClosedError("the bus is closed: nothing can be done with it any more")
 
     def wait_open(self, timeout_seconds: float) -> TransportError | None:
         """Wait until there is a connection; return why there is none."""
         return self.loop.wait_open(timeout_seconds)
 
-    def publish(self, event: Event, *, mandatory: bool) -> Receipt:
+    def publish(self, event: Event[object], *, mandatory: bool) -> Receipt:
         """Accept one event."""
         entry = self._entry(event, mandatory=mandatory)
         if self._outbox.put(entry, self._publish_timeout_seconds):
             self._wake()
         return entry.receipt
 
-    def publish_many(self, events: Iterable[Event], *, mandatory: bool) -> Sequence[Receipt]:
+    def publish_many(self, events: Iterable[Event[object]], *, mandatory: bool) -> Sequence[Receipt]:
         """Accept all events or none."""
         entries = [self._entry(event, mandatory=mandatory) for event in events]
         if not entries and self.closed.is_set():
@@ -116,13 +121,13 @@ class Publishing:
             self._wake()
         return [entry.receipt for entry in entries]
 
-    def _entry(self, event: Event, *, mandatory: bool) -> Entry:
+    def _entry(self, event: Event[object], *, mandatory: bool) -> Entry:
         if self.closed.is_set():
             raise self.closed_error()
         cause = current_event.get()
         if cause is not None and isinstance(event, Event):
             event = caused_by(event, cause)
-        message = encode(event, max_event_bytes=self._max_event_bytes)
+        message = self._encode(event, max_event_bytes=self._max_event_bytes)
         message.mandatory = mandatory
         return Entry(message, Receipt(self._run_callback, event.event_id))
 

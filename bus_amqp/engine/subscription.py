@@ -13,7 +13,6 @@ from bus_amqp.consume.workers import Workers
 from bus_amqp.errors import NotFoundOnBrokerError
 from bus_amqp.health import Gap, SubscriptionStats
 from bus_amqp.subscriber import SubscriberLike, SubscriptionOptions
-from bus_amqp.topic import EventTopic
 from bus_amqp.topology import names
 from bus_amqp.topology.plan import with_queue_elsewhere
 from bus_amqp.transport.base import Connection, QueueState
@@ -23,10 +22,10 @@ logger = logging.getLogger("bus_amqp.consume")
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """One entry of the registry."""
+    """One entry of the registry.  ``topics``: what the members of a group must agree on."""
 
     subscriber: SubscriberLike
-    topics: frozenset[EventTopic]
+    topics: frozenset[object]
     options: SubscriptionOptions
     consumption: Consumption
     workers: Workers
@@ -86,8 +85,11 @@ def look_after(consumption: Consumption, connection: Connection, *, is_declaring
     others = tuple(queue for queue in consumption.plan.queues if queue.name != consumption.queue)
     try:
         connection.declare(replace(consumption.plan, queues=others))
-    except NotFoundOnBrokerError:  # deleted between the two
-        return None
+    except NotFoundOnBrokerError:
+        # The queue, deleted between the two; or the exchange of somebody else, to which we are bound.
+        if connection.queue_state(consumption.queue) is None:
+            return None
+        raise
     return state
 
 

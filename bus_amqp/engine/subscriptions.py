@@ -57,6 +57,7 @@ class Subscriptions:
         self._ending: dict[UUID, Subscription] = {}  # unsubscribed, and not detached yet; guarded by _lock
         self._is_loop_started = False  # guarded by _lock
         self._is_closed = False  # guarded by _lock
+        self._restoring: set[UUID] = set()  # asked for: the consumer thread adds, the control thread discards
         self._consumer = Consumer(
             loop.wake,
             self._restore,
@@ -83,7 +84,7 @@ class Subscriptions:
         timeout_seconds = self._settings.connection.connect_timeout_seconds
         deadline = time.monotonic() + timeout_seconds
         try:
-            if self._settings.declare:
+            if self._settings.declare and not consumption.plan.is_exclusive:
                 self._control.run(lambda connection: connection.declare(consumption.plan), timeout_seconds)
             subscription.workers.start()
             self._consumer.post(Attach(consumption))
@@ -120,12 +121,18 @@ class Subscriptions:
         subscription.workers.join(time.monotonic() + 1)
 
     def _restore(self, consumption: Consumption) -> None:
-        """Have the queue declared again, then consume.  On the consumer thread; answers by letter."""
-        if not self._settings.declare:
+        """Have the queue declared again, then consume.  On the consumer thread; answers by letter.
+
+        Once at a time: connections that come and go faster than the queue is declared would pile requests up.
+        """
+        if consumption.subscription_id in self._restoring:
+            return  # its answer serves the connection of now as well
+        if not self._settings.declare or consumption.plan.is_exclusive:
             self._consumer.post(Attach(consumption))
             return
 
         def answer(future: Future[Gap | None]) -> None:
+            self._restoring.discard(consumption.subscription_id)
             error = future.exception()
             if error is None:
                 self._consumer.post(Attach(consumption, future.result()))
@@ -140,6 +147,7 @@ class Subscriptions:
             )
         except EventBusException:
             return  # the bus is closing
+        self._restoring.add(consumption.subscription_id)
         future.add_done_callback(answer)
 
     def _inspect(self, consumption: Consumption, session: int) -> bool:
@@ -172,7 +180,7 @@ class Subscriptions:
             consumptions = [subscription.consumption for subscription in self._registry.values()]
         if not self._settings.declare:
             return
-        for consumption in consumptions:
+        for consumption in (one for one in consumptions if not one.plan.is_exclusive):  # which is not bound to ours
             self._submit_quietly(partial(rebind, consumption, noticed_at, self._consumer.post))
 
     def is_ours(self, subscription_id: UUID | None) -> bool:
@@ -215,7 +223,7 @@ class Subscriptions:
         def delete(_: Future[None]) -> None:  # on the consumer thread, once the channel is closed
             with self._lock:
                 self._ending.pop(consumption.subscription_id, None)
-            if subscription.options.group is None and self._settings.declare:
+            if subscription.options.group is None and self._settings.declare and not consumption.plan.is_exclusive:
                 self._submit_quietly(lambda connection: connection.delete_queue(consumption.queue))
 
         consumption.detached.add_done_callback(delete)

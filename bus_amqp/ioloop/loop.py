@@ -262,7 +262,10 @@ class Loop:
         deadline = time.monotonic() + seconds
         while True:
             self._nudged.clear()  # before looking: a nudge that comes now is seen or ends the wait
-            client.offline()
+            try:
+                client.offline()
+            except Exception:  # a fault of ours in a chore must not end the thread, and with it all deliveries
+                logger.exception("%s: unexpected error without a connection", self._role)
             remaining = deadline - time.monotonic()
             if remaining <= 0 or self._is_over(client):
                 return

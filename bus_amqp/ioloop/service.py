@@ -100,7 +100,7 @@ class AsyncLoop:
         self._lock = threading.Lock()  # two first subscribers at once must not start two loops
         self._loop: asyncio.AbstractEventLoop | None = None  # guarded by _lock
         self._thread: threading.Thread | None = None  # guarded by _lock
-        self._closed = False  # guarded by _lock
+        self._closed = False  # written under _lock; read without it on the loop's thread
         self._spawned: set[Future[None]] = set()  # asyncio holds tasks weakly: one that hangs would be collected
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -133,12 +133,24 @@ class AsyncLoop:
         """Whether the caller is the loop's own thread."""
         return self._thread is threading.current_thread()
 
+    def forgive_cancelling(self) -> bool:
+        """Have the task that runs live on although it was cancelled; False: the loop is ending, and so must it.
+
+        A subscriber may cancel its own task, or every task it can find: the subscription must not end with it.
+        """
+        task = asyncio.current_task()
+        if self._closed or task is None:
+            return False
+        while task.cancelling():
+            task.uncancel()
+        return True
+
     def _run(self) -> None:
         loop = self._loop
         assert loop is not None  # set before the thread was started
         asyncio.set_event_loop(loop)
         try:
-            loop.run_forever()
+            self._run_until_closed(loop)
         finally:
             tasks = asyncio.all_tasks(loop)  # handlers that would not end in time
             for task in tasks:
@@ -146,6 +158,18 @@ class AsyncLoop:
             loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
+
+    def _run_until_closed(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run on whatever a subscriber does to the loop: the others are on it too."""
+        while True:
+            try:
+                loop.run_forever()
+                how = "stop()"
+            except (SystemExit, KeyboardInterrupt) as exc:  # of a task that a subscriber has left there
+                how = repr(exc)
+            if self._closed:
+                return
+            logger.error("a subscriber has stopped the event loop of the bus by %s; it goes on", how)
 
     def close(self, timeout_seconds: float) -> None:
         """End the loop and its thread."""

@@ -28,10 +28,14 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A durable queue.  ``arguments`` as RabbitMQ names them."""
+    """A durable queue.  ``arguments`` as RabbitMQ names them.
+
+    ``is_exclusive``: not durable; of the connection that declares it, and gone with that or with its consumer.
+    """
 
     name: str
     arguments: Mapping[str, str | int | bool] = field(default_factory=dict)
+    is_exclusive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,11 @@ class Plan:
     exchanges: tuple[Exchange, ...] = ()
     queues: tuple[Queue, ...] = ()
     bindings: tuple[Binding, ...] = ()
+
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether only the connection that consumes can make it true."""
+        return any(queue.is_exclusive for queue in self.queues)
 
 
 def with_queue_elsewhere(plan: Plan, queue: str, other: str) -> Plan:
@@ -97,8 +106,13 @@ def subscription_queue(exchange: str, group: str | None, subscription_id: UUID, 
     return Queue(names.group_queue(exchange, group), arguments)
 
 
-def subscription_plan(exchange: str, group: str | None, queue: Queue, binding_keys: Iterable[str]) -> Plan:
-    """Return everything that a subscription needs: its dead-letter queue too, and the way back from a wait."""
+def subscription_plan(
+    exchange: str, group: str | None, queue: Queue, binding_keys: Iterable[str], *, bound_to: str | None = None
+) -> Plan:
+    """Return everything that a subscription needs: its dead-letter queue too, and the way back from a wait.
+
+    ``bound_to``: the exchange of somebody else that it is bound to, instead of ours.  It is not declared.
+    """
     dead, back, astray = names.dead_exchange(exchange), names.return_exchange(exchange), names.astray_exchange(exchange)
     dead_queue = Queue(names.dead_queue(exchange, group), {"x-queue-type": "quorum", "x-delivery-limit": NEVER})
     keys = dict.fromkeys(binding_keys)  # two patterns may share one coarse binding
@@ -114,9 +128,16 @@ def subscription_plan(exchange: str, group: str | None, queue: Queue, binding_ke
             Binding(dead, dead_queue.name, names.dead_key(group)),
             Binding(astray, dead_queue.name, names.astray_key(exchange, group)),
             Binding(back, queue.name, queue.name),
-            *(Binding(exchange, queue.name, key) for key in keys),
+            *(Binding(bound_to or exchange, queue.name, key) for key in keys),
         ),
     )
+
+
+def exclusive_plan(exchange: str, subscription_id: UUID, binding_keys: Iterable[str], *, bound_to: str) -> Plan:
+    """Return what somebody needs who only looks at the exchange of somebody else: a queue, and no dead letters."""
+    # The type is named: a virtual host may have quorum for its default, and of those none is exclusive.
+    queue = Queue(names.temporary_queue(exchange, subscription_id), {"x-queue-type": "classic"}, is_exclusive=True)
+    return Plan(queues=(queue,), bindings=tuple(Binding(bound_to, queue.name, key) for key in binding_keys))
 
 
 def rung_plan(exchange: str, rung_seconds: int) -> Plan:

@@ -10,8 +10,10 @@ from pydantic import ValidationError
 
 from bus_amqp.errors import EventTooLargeError, InvalidArgumentError, UndecodableError
 from bus_amqp.event import Event, check_json
+from bus_amqp.wire.faults import told
 from bus_amqp.wire.message import Delivery, Message, Properties
 from bus_amqp.wire.routing_key import routing_key
+from bus_amqp.wire.typed_details import RANDOM_ID_MARK, as_it_travels
 
 # What people publish by hand: no content type at all, and text, as the design document's first implementation did.
 _JSON_TYPES = frozenset({"", "application/json", "application/json; charset=utf-8", "text/plain", "text/json"})
@@ -22,13 +24,13 @@ _to_json = Event.__pydantic_serializer__.to_json
 _from_json = Event.__pydantic_validator__.validate_json
 
 
-def encode(event: Event, *, max_event_bytes: int) -> Message:
+def encode(event: Event[object], *, max_event_bytes: int) -> Message:
     """Return the message of an event.
 
     Raises ``InvalidArgumentError``, ``RoutingKeyTooLongError``, ``EventTooLargeError``.
     """
-    if not isinstance(event, Event):
-        raise InvalidArgumentError(f"publish takes an Event, not {type(event).__name__}")
+    if event.__class__ is not Event:
+        event = plain(event)
     try:
         if event.details:  # the one part that can have changed since the event was checked; NaN would travel as null
             check_json(event.details)
@@ -48,12 +50,20 @@ def encode(event: Event, *, max_event_bytes: int) -> Message:
         body[at : at + _ID_CHARACTERS].decode(),
         max(0, int(event.event_time.timestamp())),  # unsigned in AMQP; the body has the time in any case
         # AMQP short strings: what does not fit is in the body anyway.
-        _short(event.event_type),
-        _short(event.event_source),
+        short_string(event.event_type),
+        short_string(event.event_source),
     )
 
 
-def _short(value: str) -> str:
+def plain(event: object) -> Event:
+    """Return the event with details as they travel.  Raises ``InvalidArgumentError`` for what is no event."""
+    if not isinstance(event, Event):
+        raise InvalidArgumentError(f"publish takes an Event, not {type(event).__name__}")
+    return event if event.__details_type__ is None else as_it_travels(event)
+
+
+def short_string(value: str) -> str:
+    """Return as much of a text as fits AMQP's 255 bytes."""
     return value if len(value) <= 63 else value.encode()[:255].decode(errors="ignore")
 
 
@@ -67,13 +77,8 @@ def decode(delivery: Delivery, *, received: datetime | None = None) -> Event:
     try:
         event: Event = _from_json(body, by_alias=True, by_name=False, extra="ignore")
     except ValidationError as exc:
-        # input_value could hold a megabyte or a secret: name the place and the fault only.
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}"
-            for fault in exc.errors(include_url=False, include_input=False, include_context=False)[:5]
-        )
         reason = "not-json" if exc.errors(include_url=False)[0]["type"] == "json_invalid" else "not-an-event"
-        raise UndecodableError(faults, reason=reason) from exc
+        raise UndecodableError(told(exc), reason=reason) from exc
     # Our own encoder leaves nulls out, so the word is rare, and only then does anybody look twice.
     given = event.__pydantic_fields_set__ if b"null" not in body else _given_fields(event, body)
     if "event_id" in given and "event_time" in given:
@@ -102,9 +107,9 @@ def _with_envelope(event: Event, given: set[str], properties: Properties, receiv
             update["event_id"] = _id_from(properties)
         else:
             # A random id changes with each redelivery, so receivers cannot drop duplicates by it: say so.
-            update["details"] = {**event.details, "busEventIdIsRandom": True}
+            update["details"] = {**event.details, RANDOM_ID_MARK: True}
     if "event_time" not in given:
-        update["event_time"] = _time_from(properties) or received or datetime.now(UTC)
+        update["event_time"] = time_from(properties) or received or datetime.now(UTC)
     return event.model_copy(update=update)
 
 
@@ -115,7 +120,8 @@ def _id_from(properties: Properties) -> UUID:
         return uuid5(_ID_NAMESPACE, f"{properties.app_id}\n{properties.message_id}")
 
 
-def _time_from(properties: Properties) -> datetime | None:
+def time_from(properties: Properties) -> datetime | None:
+    """Return the moment that the timestamp property names; None: it names none."""
     try:
         return datetime.fromtimestamp(properties.timestamp, UTC) if properties.timestamp else None
     except (ValueError, OverflowError, OSError):  # 64 bits of seconds reach further than datetime does

@@ -1,15 +1,14 @@
 """The language-neutral contract: JSON Schemas of what travels, generated from the models.
 
-``python -m bus_amqp.wire.json_schema [DIRECTORY]`` (``make schemas``) writes ``v1/event.schema.json`` and
-``v1/topic.schema.json``; a test fails when the files and the models differ.  Never imported by the bus itself.
+Here: ``v1/event.schema.json`` and ``v1/topic.schema.json``; ``bus_amqp.source.json_schema`` adds the details of the
+sources and writes them all (``make schemas``); a test fails when the files and the models differ.  Never imported by
+the bus itself.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -43,25 +42,27 @@ _TOPIC_FIELDS = {
 }
 
 
-class _Generator(GenerateJsonSchema):
+class WireSchemaGenerator(GenerateJsonSchema):
     """Say with patterns what the decoder insists on."""
 
     def uuid_schema(self, schema: core_schema.UuidSchema) -> JsonSchemaValue:
+        """Return the form with hyphens, the only one that we write."""
         return {"type": "string", "format": "uuid", "pattern": _UUID}
 
     def datetime_schema(self, schema: core_schema.DatetimeSchema) -> JsonSchemaValue:
+        """Return ISO 8601 with a zone."""
         return {"type": "string", "format": "date-time", "pattern": _AWARE_TIME}
 
 
 def event_schema() -> dict[str, Any]:
     """Return the schema of an event on the wire."""
-    schema = _described(Event.model_json_schema(by_alias=True, schema_generator=_Generator), "event", _EVENT)
+    schema = _described(Event.model_json_schema(by_alias=True, schema_generator=WireSchemaGenerator), "event", _EVENT)
     return {**schema, "additionalProperties": True}
 
 
 def topic_schema() -> dict[str, Any]:
     """Return the schema of a topic.  A misspelt key would widen the filter, so unknown keys are errors here."""
-    generated = EventTopic.model_json_schema(by_alias=True, schema_generator=_Generator)
+    generated = EventTopic.model_json_schema(by_alias=True, schema_generator=WireSchemaGenerator)
     schema = _described(generated, "topic", _TOPIC, _TOPIC_FIELDS)
     for choice in schema["properties"][_wire_name("event_type")]["anyOf"]:
         if choice["type"] == "string":
@@ -85,16 +86,25 @@ def topic_from_json(text: str | bytes) -> EventTopic:
 
 def schemas() -> dict[str, str]:
     """Return every schema file: its path below ``schemas/``, and its text."""
-    texts = {"event": event_schema(), "topic": topic_schema()}
-    return {f"{VERSION}/{name}.schema.json": json.dumps(text, indent=2) + "\n" for name, text in texts.items()}
+    return dict([schema_file("event", event_schema()), schema_file("topic", topic_schema())])
 
 
-def write_schemas(directory: Path) -> None:
-    """Write the files below the directory."""
-    for name, text in schemas().items():
-        file = directory / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+def schema_file(name: str, schema: dict[str, Any]) -> tuple[str, str]:
+    """Return the file of a schema: its path below ``schemas/``, and its text."""
+    return f"{VERSION}/{name}.schema.json", json.dumps(schema, indent=2) + "\n"
+
+
+def schema_head(name: str) -> dict[str, Any]:
+    """Return what every schema of ours begins with."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:bus-amqp:schema:{VERSION}:{name}",
+    }
+
+
+def schema_title(field: str) -> str:
+    """Return what a form would call that field of a model."""
+    return field.replace("_", " ").capitalize()
 
 
 def _wire_name(field: str) -> str:
@@ -109,15 +119,5 @@ def _described(
     for wire_name, rule in schema["properties"].items():
         field = wire_names.get(wire_name, wire_name)
         told = {"description": fields[field]} if fields else {}
-        properties[_wire_name(field)] = {**rule, "title": field.replace("_", " ").capitalize(), **told}
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"urn:bus-amqp:schema:{VERSION}:{name}",
-        **schema,
-        "description": description,
-        "properties": properties,
-    }
-
-
-if __name__ == "__main__":
-    write_schemas(Path(sys.argv[1] if len(sys.argv) > 1 else "schemas"))
+        properties[_wire_name(field)] = {**rule, "title": schema_title(field), **told}
+    return {**schema_head(name), **schema, "description": description, "properties": properties}

@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import sys
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -11,7 +13,7 @@ from bus_amqp.testing.recorder import Recorder
 from tests.promise.amqp_world import AmqpWorld
 from tests.promise.subscribers import Gate, an_event, events_of, number_of
 from tests.promise.waiting import TIMEOUT_SECONDS, wait_until
-from tests.promise.world import World
+from tests.promise.world import MemoryWorld, World
 
 
 def test_p4_hanging_and_raising_subscribers_hold_nobody_up(world: World) -> None:
@@ -65,6 +67,47 @@ def test_p4_a_hanging_coroutine_holds_nobody_up(world: World) -> None:
     assert bus.stats().subscriptions[hanging].handled == 0
     with pytest.raises(DeadlineExceededError):
         bus.close(timeout_seconds=0.2)
+
+
+def _cancel_itself(loop: asyncio.AbstractEventLoop) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+
+
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    for task in asyncio.all_tasks():
+        task.cancel()
+
+
+def _leave_an_exit(loop: asyncio.AbstractEventLoop) -> None:
+    loop.call_soon(sys.exit)
+
+
+@pytest.mark.parametrize("harm", [_cancel_itself, _cancel_all, asyncio.AbstractEventLoop.stop, _leave_an_exit])
+def test_p4_a_coroutine_that_harms_its_event_loop_ends_no_subscription(
+    memory_world: MemoryWorld, harm: Callable[[asyncio.AbstractEventLoop], None]
+) -> None:
+    """A worker that went with a cancelled task would leave a ghost: consuming, well, and nothing handled any more."""
+    bus = memory_world.connect()
+    seen, recorder = Recorder(), Recorder()
+
+    async def misbehave(event: Event) -> None:
+        seen.on_event(event)
+        harm(asyncio.get_running_loop())
+        await asyncio.sleep(0)
+
+    async def record(event: Event) -> None:
+        recorder.on_event(event)
+
+    bus.subscribe(EventTopic(), misbehave, retry=NO_RETRY)
+    bus.subscribe(EventTopic(), record, workers=3)
+    for number in range(20):
+        bus.publish(an_event(number))
+
+    seen.wait_for(20)
+    recorder.wait_for(20)
+    bus.close(TIMEOUT_SECONDS)  # the loop and its tasks end as ever
 
 
 def test_p4_heartbeats_go_on_while_a_handler_runs(amqp_world: AmqpWorld) -> None:

@@ -11,7 +11,7 @@ from bus_amqp import (
     EventTopic,
     UnknownSubscriptionError,
 )
-from bus_amqp.consume import handling
+from bus_amqp.engine import building
 from bus_amqp.testing.recorder import Recorder
 from bus_amqp.topology import names
 from tests.promise.subscribers import Gate, an_event, events_of
@@ -157,7 +157,7 @@ def test_p6_none_starts_after_a_callback_has_ended_its_subscription(
     memory_world: MemoryWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another worker that is still decoding when ``unsubscribe`` returns must not call the subscriber any more."""
-    decode = handling.decode
+    decode = building.decode
     is_decoding, has_ended = threading.Event(), threading.Event()
 
     def slow_decode(delivery: object) -> Event:
@@ -167,7 +167,7 @@ def test_p6_none_starts_after_a_callback_has_ended_its_subscription(
             has_ended.wait(TIMEOUT_SECONDS)
         return event
 
-    monkeypatch.setattr(handling, "decode", slow_decode)
+    monkeypatch.setattr(building, "decode", slow_decode)
     bus = memory_world.connect()
     started: list[str] = []
     ids: list[UUID] = []

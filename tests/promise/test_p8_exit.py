@@ -102,13 +102,19 @@ def test_p8_a_program_that_forgets_close_is_warned_with_the_number() -> None:
     assert 0.5 <= time.monotonic() - started < 5 + 10  # and what a busy machine takes to start a process
 
 
+IN_THE_BACKGROUND = "signal.signal(signal.SIGINT, signal.SIG_IGN)"
+
 HANGS_IN_A_HANDLER = CONSUMES_UNTIL_SIGNAL.replace("wait(0.5)", "wait()")
 
 
+@pytest.mark.parametrize("script", [HANGS_IN_A_HANDLER, IN_THE_BACKGROUND + HANGS_IN_A_HANDLER], ids=["fore", "back"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-def test_p8_a_second_signal_ends_at_once(number: signal.Signals) -> None:
-    """Whoever presses Ctrl-C twice does not want to wait for a handler that hangs, nor for its thirty seconds."""
-    with _process(HANGS_IN_A_HANDLER) as process:
+def test_p8_a_second_signal_ends_at_once(number: signal.Signals, script: str) -> None:
+    """Whoever presses Ctrl-C twice does not want to wait for a handler that hangs, nor for its thirty seconds.
+
+    A program that a script has started in the background was told to ignore SIGINT; it asked for it, and gets it.
+    """
+    with _process(script) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)

@@ -15,7 +15,7 @@ from bus_amqp import EventBus, EventBusException, Settings, connect
 from bus_amqp.errors import NotFoundOnBrokerError
 from bus_amqp.sections import ConnectionSettings, ConsumerSettings, PublisherSettings
 from bus_amqp.topology import names
-from bus_amqp.topology.plan import Plan, Queue
+from bus_amqp.topology.plan import Exchange, Plan, Queue
 from bus_amqp.transport.base import QueueState
 from bus_amqp.transport.memory.registry import acquire_broker, release_broker
 from bus_amqp.wire.message import Message
@@ -52,6 +52,7 @@ class World(ABC):
         connection: Mapping[str, Any] | None = None,
         require_broker: bool = True,
         client_name: str = "test",
+        **others: Any,
     ) -> EventBus:
         """Return a bus of its own, as another process would have."""
         settings = Settings(
@@ -60,7 +61,7 @@ class World(ABC):
             consumer=ConsumerSettings(**(consumer or {})),
             connection=ConnectionSettings(**{**QUICK, **self._connection_settings(), **(connection or {})}),
         )
-        bus = connect(self._url(), client_name=client_name, require_broker=require_broker, settings=settings)
+        bus = connect(self._url(), client_name=client_name, require_broker=require_broker, settings=settings, **others)
         self._buses.append(bus)
         return bus
 
@@ -144,6 +145,10 @@ class World(ABC):
     @abstractmethod
     def delete_exchange(self, name: str | None = None) -> None:
         """Delete an exchange (the bus's own, if not named), and with it all bindings."""
+
+    @abstractmethod
+    def declare_foreign_exchange(self, name: str) -> None:
+        """Make a topic exchange that is none of the bus's."""
 
     @abstractmethod
     def bind(self, queue: str, routing_key: str) -> None:
@@ -247,6 +252,9 @@ class MemoryWorld(World):
     def delete_exchange(self, name: str | None = None) -> None:
         with self.broker.lock:
             del self.broker.objects.exchanges[name or self.exchange]
+
+    def declare_foreign_exchange(self, name: str) -> None:
+        self.broker.objects.declare(Plan(exchanges=(Exchange(name, "topic"),)))
 
     def bind(self, queue: str, routing_key: str) -> None:
         with self.broker.lock:

@@ -52,7 +52,11 @@ class Declarer:
     def _declare_queue(self, queue: Queue) -> None:
         try:
             self._use().queue_declare(
-                queue.name, durable=True, exclusive=False, auto_delete=False, arguments=dict(queue.arguments)
+                queue.name,
+                durable=not queue.is_exclusive,
+                exclusive=queue.is_exclusive,
+                auto_delete=queue.is_exclusive,  # else it would fill on behind a channel that has ended
+                arguments=dict(queue.arguments),
             )
         except AccessRefused as refused:
             try:

@@ -81,6 +81,9 @@ class Objects:
     def detach(self, queue: MemoryQueue, consumer: Consumer, unsettled: list[Entry]) -> None:
         """Remove a consumer; what it did not settle goes back to its place, or to the dead letters."""
         queue.detach(consumer, self._clock())
+        if queue.is_exclusive and not queue.consumers:
+            self.delete_queue(queue.name)
+            return
         for entry in queue.give_back(unsettled):
             self._dead_letter(queue, entry, "delivery_limit")
         self._touched[queue] = None
@@ -176,7 +179,9 @@ class Objects:
     def _declare_queue(self, queue: Queue) -> None:
         there = self.queues.get(queue.name)
         if there is None:
-            there = self.queues[queue.name] = MemoryQueue(queue.name, queue.arguments, self._clock())
+            there = self.queues[queue.name] = MemoryQueue(
+                queue.name, queue.arguments, self._clock(), is_exclusive=queue.is_exclusive
+            )
             if there.can_expire:
                 self._expiring.append(there)
             return

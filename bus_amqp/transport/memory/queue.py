@@ -34,8 +34,9 @@ class Consumer(Protocol):
 class MemoryQueue:
     """Ready messages and consumers.  Unsettled messages are held by the consumer that has them."""
 
-    def __init__(self, name: str, arguments: Arguments, now: float) -> None:
+    def __init__(self, name: str, arguments: Arguments, now: float, *, is_exclusive: bool = False) -> None:
         self.name = name
+        self.is_exclusive = is_exclusive  # goes with its consumer
         self.arguments = dict(arguments)
         self.is_deleted = False
         self.unacked = 0

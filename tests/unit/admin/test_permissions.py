@@ -107,3 +107,14 @@ def test_a_role_that_is_none_is_refused(fields: dict[str, object]) -> None:
     """Rights for nothing, or for a queue that can never be, would be found out in production."""
     with pytest.raises(InvalidArgumentError):
         Role(**fields)  # type: ignore[arg-type]
+
+
+def test_who_is_bound_to_an_exchange_of_others_may_read_it_and_no_more() -> None:
+    """A bridge must not be able to speak there, nor to delete it."""
+    with_it = rights_of(Role(groups=("bridge",), reads=("cloudstack-events",)), "bus.events")
+    without = rights_of(Role(groups=("bridge",)), "bus.events")
+
+    assert (with_it.configure, with_it.write) == (without.configure, without.write)
+    assert re.fullmatch(with_it.read, "cloudstack-events")
+    assert not re.fullmatch(with_it.read, "cloudstack-events-2")
+    assert not re.fullmatch(without.read, "cloudstack-events")

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus_amqp.consume.audit import MOST_LOOKS, Audit, Finding, Situation
+from bus_amqp.errors import ConnectionLostError, NotFoundOnBrokerError
 from bus_amqp.transport.base import QueueState
 
 IDLE = Situation(delivered=7, unsettled=0, prefetch=10, is_active=True)
@@ -107,3 +108,29 @@ def test_nothing_that_a_listed_and_busy_consumer_can_show_ends_its_session(
     found = looks(audit, *states, situation=Situation(delivered=7, unsettled=unsettled, prefetch=10, is_active=True))
 
     assert set(found) <= {Finding.WELL}
+
+
+def test_a_missing_exchange_of_others_is_a_gap_once_it_is_back() -> None:
+    """What its owner published meanwhile is nowhere: told once, from the last good look to the first."""
+    audit = Audit()
+    audit.judge(QueueState(0, 1), IDLE)
+    looked_at = audit.looked_at
+    audit.failed(NotFoundOnBrokerError("no exchange 'theirs'"))
+    audit.failed(NotFoundOnBrokerError("no exchange 'theirs'"))
+
+    audit.judge(QueueState(0, 1), IDLE)
+    gap = audit.bound_again()
+
+    assert gap is not None
+    assert gap.since == looked_at
+    assert gap.until >= gap.since
+    assert audit.bound_again() is None
+
+
+def test_a_look_that_fails_for_another_reason_is_no_gap() -> None:
+    """A control connection that is lost says nothing of bindings."""
+    audit = Audit()
+
+    audit.failed(ConnectionLostError("cut"))
+
+    assert audit.bound_again() is None

@@ -6,8 +6,9 @@ from collections.abc import Awaitable
 
 import pytest
 
+from bus_amqp.cause import current_event
 from bus_amqp.consume.dead_letter import DeadLetter
-from bus_amqp.consume.handling import Handling, HandlingCounts, current_event
+from bus_amqp.consume.handling import Handling, HandlingCounts
 from bus_amqp.event import Event
 from bus_amqp.retry import Discard
 from bus_amqp.topic import EventTopic

@@ -179,10 +179,15 @@ def test_closing_starts_nothing_more_and_waits_for_what_runs(start: Start) -> No
 
 def test_a_handler_that_does_not_end_is_reported_in_time() -> None:
     """P8: ``close`` has a deadline, whatever a subscriber does."""
-    go = threading.Event()
-    shift = Shift(lambda event: go.wait(WAIT_SECONDS), 2, None)
+    begun, go = threading.Event(), threading.Event()
+
+    def handle(event: Event) -> None:
+        begun.set()
+        go.wait(WAIT_SECONDS)
+
+    shift = Shift(handle, 2, None)
     shift.deliver(1)
-    wait_until(lambda: shift.dispatcher.running == 1)
+    assert begun.wait(WAIT_SECONDS)  # taken is not begun: what is closed in between is given back, and not waited for
     shift.dispatcher.close(lambda: None)
 
     assert not shift.workers.join(time.monotonic() + 0.02)

@@ -13,7 +13,7 @@ from bus_amqp.engine.subscription import look_after
 from bus_amqp.engine.subscriptions import look_seconds
 from bus_amqp.errors import NotFoundOnBrokerError
 from bus_amqp.sections import ConsumerSettings
-from bus_amqp.topology.plan import subscription_plan, subscription_queue
+from bus_amqp.topology.plan import Plan, subscription_plan, subscription_queue
 from bus_amqp.transport.base import QueueState
 from tests.unit.fakes import FakeConnection
 
@@ -24,9 +24,15 @@ class Queue(FakeConnection):
     def __init__(self, state: QueueState | None = None) -> None:
         super().__init__()
         self.state = state
+        self.goes_meanwhile = False
 
     def queue_state(self, queue: str) -> QueueState | None:
         return self.state
+
+    def declare(self, plan: Plan) -> None:
+        if self.goes_meanwhile:
+            self.state = None
+        super().declare(plan)
 
 
 @pytest.fixture
@@ -62,10 +68,20 @@ def test_a_queue_that_is_gone_is_left_to_be_restored(consumption: Consumption) -
     """Also when it goes between the look and the bindings."""
     gone, going = Queue(None), Queue(QueueState(0, 1))
     going.declare_error = NotFoundOnBrokerError("no queue")
+    going.goes_meanwhile = True
 
     assert look_after(consumption, gone, is_declaring=True) is None
     assert look_after(consumption, going, is_declaring=True) is None
     assert gone.declared == []
+
+
+def test_a_missing_exchange_of_others_is_not_taken_for_a_missing_queue(consumption: Consumption) -> None:
+    """The queue is there and is consumed; a session begun anew would change nothing but the order."""
+    connection = Queue(QueueState(ready=3, consumers=1))
+    connection.declare_error = NotFoundOnBrokerError("no exchange 'theirs'")
+
+    with pytest.raises(NotFoundOnBrokerError, match="theirs"):
+        look_after(consumption, connection, is_declaring=True)
 
 
 def test_who_may_not_declare_only_looks(consumption: Consumption) -> None:

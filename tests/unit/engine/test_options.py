@@ -2,10 +2,12 @@
 
 import pytest
 
-from bus_amqp.engine.options import check_same_group, checked_options, retry_of
+from bus_amqp.engine.options import agreed_on, check_same_group, checked, checked_options, retry_of
 from bus_amqp.errors import InvalidArgumentError
+from bus_amqp.foreign import ForeignSource
 from bus_amqp.retry import GROUP_RETRY, NO_RETRY, TEMPORARY_RETRY, RetryPolicy
-from bus_amqp.subscriber import SubscriptionOptions
+from bus_amqp.subscriber import Declared, SubscriptionOptions
+from tests.unit.fakes import an_event
 
 IN_ORDER = RetryPolicy(keep_order=True)
 
@@ -47,3 +49,25 @@ def test_members_of_a_group_may_retry_differently() -> None:
     one, other = SubscriptionOptions(group="g", retry=NO_RETRY), SubscriptionOptions(group="g")
 
     check_same_group("g", frozenset(), one, frozenset(), other)
+
+
+def test_who_only_looks_on_tries_nothing_again() -> None:
+    """There is no queue in which it could wait."""
+    source = ForeignSource("theirs", lambda message: an_event(), exclusive=True)
+
+    assert retry_of(SubscriptionOptions(), source) is NO_RETRY
+    assert checked(Declared((), print, SubscriptionOptions(retry=NO_RETRY), source)).foreign is source
+
+
+def test_members_of_a_foreign_group_agree_on_exchange_and_keys() -> None:
+    """Not on the decoder: each process makes its own."""
+    sources = [
+        ForeignSource("theirs", lambda message: an_event(), binding_keys=("a", "b")),
+        ForeignSource("theirs", lambda message: an_event(), binding_keys=("b", "a")),
+        ForeignSource("theirs", lambda message: an_event(), binding_keys=("a",)),
+        ForeignSource("others", lambda message: an_event(), binding_keys=("a", "b")),
+    ]
+
+    first, *rest = [agreed_on(Declared((), print, SubscriptionOptions(), source)) for source in sources]
+
+    assert [first == other for other in rest] == [True, False, False]

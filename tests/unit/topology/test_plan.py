@@ -11,6 +11,8 @@ from bus_amqp.topology.plan import (
     Binding,
     Exchange,
     Plan,
+    Queue,
+    exclusive_plan,
     publisher_plan,
     rung_plan,
     subscription_plan,
@@ -136,3 +138,25 @@ def test_a_rung_holds_what_waits_for_its_time(rung: int, name: str) -> None:
     )
     assert plan.exchanges[-1] == Exchange(queue.name, "fanout")
     assert plan.bindings == (Binding(queue.name, queue.name, ""),)
+
+
+def test_a_foreign_source_is_bound_to_the_exchange_of_others_which_is_not_declared() -> None:
+    """Its dead letters and its returns are ours; of the others' exchange we need the right to read, and no more."""
+    queue = subscription_queue("bus.events", "bridge", ID, ordered=True)
+
+    plan = subscription_plan("bus.events", "bridge", queue, ("#", "a.*"), bound_to="theirs")
+
+    own = subscription_plan("bus.events", "bridge", queue, ("#", "a.*"))
+    assert (plan.exchanges, plan.queues) == (own.exchanges, own.queues)
+    assert plan.bindings[:-2] == own.bindings[:-2]
+    assert plan.bindings[-2:] == (Binding("theirs", queue.name, "#"), Binding("theirs", queue.name, "a.*"))
+
+
+def test_who_only_looks_on_declares_a_queue_of_its_own_and_nothing_else() -> None:
+    """On somebody's cloud nothing of ours may be left, nor any right be needed but for that queue."""
+    plan = exclusive_plan("bus.events", ID, ("#",), bound_to="theirs")
+
+    queue = Queue(f"bus.events.tmp.{ID}", {"x-queue-type": "classic"}, is_exclusive=True)
+    assert plan == Plan(queues=(queue,), bindings=(Binding("theirs", queue.name, "#"),))
+    assert plan.is_exclusive
+    assert not publisher_plan("bus.events").is_exclusive
