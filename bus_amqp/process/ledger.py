@@ -11,9 +11,10 @@ import os
 import time
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from bus_amqp.errors import InvalidArgumentError
 from bus_amqp.event import Event
@@ -45,7 +46,7 @@ class Ledger:
     ) -> None:
         self.close()
 
-    def write(self, what: str, event: Event) -> None:
+    def write(self, what: str, event: Event[object]) -> None:
         """Write down what happened to the event, and when."""
         line = {
             "what": what,
@@ -71,13 +72,13 @@ def recorded(subscribers: Subscribers, ledger: Ledger) -> Subscribers:
     """
     with_books = Subscribers()
     for declared in subscribers:
-        with_books.add(declared.topics, _recorded(handler_of(declared.subscriber), ledger), declared.options)
+        with_books.add(declared.wanted, _recorded(handler_of(declared.subscriber), ledger), declared.options)
     return with_books
 
 
 def _recorded(handler: Handler, ledger: Ledger) -> Handler:
     @contextmanager
-    def written_down(event: Event) -> Iterator[None]:
+    def written_down(event: Event[Any]) -> Iterator[None]:
         try:
             yield
         except Discard:
@@ -85,9 +86,11 @@ def _recorded(handler: Handler, ledger: Ledger) -> Handler:
             raise
         ledger.write("handled", event)
 
+    # wraps: the bus looks through to what the handler asks for (Event[...]), and tells its name.
     if is_coroutine_handler(handler):
 
-        async def handle_later(event: Event) -> None:
+        @wraps(handler, updated=())
+        async def handle_later(event: Event[Any]) -> None:
             with written_down(event):
                 answer = handler(event)
                 assert isinstance(answer, Awaitable)  # that is what a coroutine function returns
@@ -95,7 +98,8 @@ def _recorded(handler: Handler, ledger: Ledger) -> Handler:
 
         return handle_later
 
-    def handle(event: Event) -> None:
+    @wraps(handler, updated=())
+    def handle(event: Event[Any]) -> None:
         with written_down(event):
             handler(event)
 

@@ -9,7 +9,7 @@ from bus_amqp.errors import DeadlineExceededError, EventBusException
 from bus_amqp.process.supervisor import Supervisor
 from bus_amqp.settings import child_environment
 
-MONITORING = "bus_amqp.cli.demo.monitoring:subscribers"
+MONITORING = "docs.examples.monitoring:subscribers"
 
 
 @pytest.fixture

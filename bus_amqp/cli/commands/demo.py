@@ -9,7 +9,10 @@ import typer
 
 from bus_amqp.cli import options, output
 
-app = typer.Typer(help="Show the bus at work: a management server, monitoring, billing and a workflow, as processes.")
+app = typer.Typer(
+    help="Show the bus at work: a management server, monitoring, billing and a workflow, as processes.\n\n"
+    "The parties are the examples of the documentation: pip install 'bus-amqp[examples]'."
+)
 
 
 @app.callback(invoke_without_command=True)

@@ -163,6 +163,8 @@ def _print(states: Sequence[GroupState], bindings: Mapping[str, Sequence[str]] |
     from rich.table import Table
     from rich.text import Text
 
+    from bus_amqp.cli import drawing
+
     table = Table(box=None, header_style="bold")
     for heading, justify in (("group", "left"), ("ready", "right"), ("consumers", "right"), ("dead letters", "right")):
         table.add_column(heading, justify="right" if justify == "right" else "left", no_wrap=True)
@@ -175,7 +177,7 @@ def _print(states: Sequence[GroupState], bindings: Mapping[str, Sequence[str]] |
         if bindings is not None:
             cells.append(" ".join(bindings.get(state.queue, ())))
         table.add_row(*(Text(output.printable(cell)) for cell in cells))
-    output.draw(table)
+    drawing.draw(table)
 
 
 def _number(count: int | None) -> str:

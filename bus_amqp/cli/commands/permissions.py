@@ -24,6 +24,12 @@ def permissions(
             help="As the setting `declare`; --no-declare is less: what it works with is there and bound already.",
         ),
     ] = True,
+    reads: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reads", metavar="EXCHANGE", help="Its queues are bound to this one of others; may be repeated."
+        ),
+    ] = None,
     user: Annotated[
         str | None, typer.Option("--user", metavar="NAME", help="Who gets them; default: the source, or the group.")
     ] = None,
@@ -37,7 +43,7 @@ def permissions(
     """
     from bus_amqp.admin.permissions import Role, commands
 
-    role = Role(publisher, tuple(group or ()), temporary, declare)
+    role = Role(publisher, tuple(group or ()), temporary, declare, tuple(reads or ()))
     name = user or publisher or (group[0] if group else None)
     if not name:
         raise typer.BadParameter("--temporary needs --user NAME: who gets the rights?")

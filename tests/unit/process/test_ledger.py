@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
+from bus_amqp.consume.asked_event import asked_event
 from bus_amqp.event import Event
 from bus_amqp.process.ledger import Ledger, recorded
 from bus_amqp.retry import Discard
@@ -60,6 +62,37 @@ def test_a_failed_event_is_not_in_the_books(ledger: Ledger) -> None:
     with pytest.raises(Discard):
         _recorded(discard, ledger)(EVENT)
     assert [line["what"] for line in _lines(ledger)] == ["discarded"]
+
+
+class UsageDetails(BaseModel):
+    account: str
+
+
+class Typed:
+    def on_event(self, event: Event[UsageDetails]) -> None:
+        """Handle nothing."""
+
+
+class TypedLater:
+    async def on_event(self, event: "Event[UsageDetails]") -> None:
+        """Handle nothing."""
+
+
+class Called:
+    def __init__(self) -> None:
+        self.own = "state"
+
+    def __call__(self, event: Event[UsageDetails]) -> None:
+        """Handle nothing."""
+
+
+@pytest.mark.parametrize("subscriber", [Typed(), TypedLater(), Called(), Typed().on_event])
+def test_what_a_subscriber_asks_for_is_seen_through_the_books(subscriber: SubscriberLike, ledger: Ledger) -> None:
+    """``bus-amqp run --ledger`` must not hand on unvalidated details where ``bus-amqp run`` does not."""
+    handler = _recorded(subscriber, ledger)
+
+    assert asked_event(handler) is Event[UsageDetails]
+    assert not hasattr(handler, "own"), "an object's own state is not the wrapper's"
 
 
 def test_a_coroutine_subscriber_stays_one(ledger: Ledger) -> None:

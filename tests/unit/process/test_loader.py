@@ -102,6 +102,7 @@ def test_what_is_no_list_of_subscriptions_is_refused(module: str, name: str, fau
     [
         ("import nowhere_to_be_found", "imports 'nowhere_to_be_found', which is not there"),
         ("x = 1\n1 / 0", r"ZeroDivisionError: division by zero \(.*broken\.py, line 2\)"),
+        ("raise SystemExit('needs numpy')", r"SystemExit: needs numpy \(.*broken\.py, line 1\)"),
     ],
 )
 def test_a_module_that_fails_is_told_with_its_own_fault(module: str, tmp_path: Path, text: str, fault: str) -> None:
