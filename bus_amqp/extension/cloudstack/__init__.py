@@ -1,0 +1,1 @@
+"""A real Apache CloudStack: its events as ours, and ours in its format."""

@@ -1,0 +1,1 @@
+"""Notification: rules in a TOML file turn events into e-mail, SMS and chat messages (extra ``notify``)."""
