@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bus_amqp.cli.demo import billing, conductor
+from bus_amqp.cli.demo import conductor
 from bus_amqp.cli.demo.conductor import Wish, run_demo
 from bus_amqp.cli.demo.publisher import Load
 from bus_amqp.cli.main import main
@@ -14,6 +14,7 @@ from bus_amqp.errors import TransportError
 from bus_amqp.event import Event
 from bus_amqp.settings import Settings
 from bus_amqp.testing.broker import RealBroker
+from docs.examples import billing
 from tests.demo.processes import SECONDS, bus_amqp, started
 
 
@@ -59,8 +60,11 @@ class BorrowedBroker(RealBroker):
         return self._lender.rabbitmqctl(*arguments, timeout_seconds=timeout_seconds)
 
 
-def test_the_scene_on_memory_loses_nothing(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_the_scene_on_memory_loses_nothing(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where no broker can be had, the demonstration still shows the bus, and says what it ran on."""
+    monkeypatch.chdir(tmp_path)
     picture = tmp_path / "demo.svg"
 
     status = main(["demo", "--events", "1500", "--rate", "0", "--url", "memory://", "--screenshot", str(picture)])
@@ -71,6 +75,7 @@ def test_the_scene_on_memory_loses_nothing(capfd: pytest.CaptureFixture[str], tm
     assert "1,500" in told.out
     assert picture.read_text().startswith("<svg")
     assert "url(http" not in picture.read_text()
+    assert list(tmp_path.iterdir()) == [picture], "the books of the parties are not left here"
 
 
 def test_without_a_broker_it_goes_on_with_memory_and_says_so(
@@ -94,16 +99,16 @@ def test_a_lost_event_is_status_1_and_the_books_are_kept(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """A demonstration that always ends well would show nothing."""
-    record: Callable[[billing.UsageLedger, Event], None] = billing.UsageLedger.on_event
+    record: Callable[[billing.Books, Event], None] = billing.Books.on_event
     refused: list[Event] = []
 
-    def forget_one(ledger: billing.UsageLedger, event: Event) -> None:
+    def forget_one(books: billing.Books, event: Event) -> None:
         if not refused:
             refused.append(event)
             raise ValueError("billing has dropped this one")
-        record(ledger, event)
+        record(books, event)
 
-    monkeypatch.setattr(billing.UsageLedger, "on_event", forget_one)
+    monkeypatch.setattr(billing.Books, "on_event", forget_one)
     monkeypatch.setattr(conductor, "_STUCK_SECONDS", 0.5)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
@@ -116,8 +121,13 @@ def test_a_lost_event_is_status_1_and_the_books_are_kept(
     assert {file.name for file in kept.glob("*.jsonl")} >= {"management-server.jsonl", "workflow.jsonl"}
 
 
-def test_the_scene_as_processes_on_a_given_broker(rabbitmq_4: RealBroker) -> None:
-    """The main job: separate processes, a real RabbitMQ, nothing lost."""
+def test_the_scene_as_processes_on_a_given_broker(
+    rabbitmq_4: RealBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The main job: separate processes, a real RabbitMQ, nothing lost; and nothing in the user's own books."""
+    monkeypatch.setenv("BILLING_DATABASE_URL", f"sqlite:///{tmp_path / 'mine.sqlite'}")
+    monkeypatch.setenv("WORKFLOW_FILE", str(tmp_path / "mine.workflow"))
+
     ended = bus_amqp("demo", "--events", "1500", "--rate", "1000", url=rabbitmq_4.url)
 
     assert ended.returncode == 0, ended.stderr
@@ -125,6 +135,7 @@ def test_the_scene_as_processes_on_a_given_broker(rabbitmq_4: RealBroker) -> Non
     lost = whole[4]
     assert lost == "0"
     assert "RabbitMQ 4" in ended.stdout
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_at_once_on_a_given_broker_do_not_meet_and_leave_nothing(rabbitmq_4: RealBroker) -> None:

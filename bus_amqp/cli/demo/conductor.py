@@ -9,15 +9,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
 from rich.console import Group, RenderableType
 
-from bus_amqp.cli import output
-from bus_amqp.cli.demo.billing import FILE, UsageLedger
-from bus_amqp.cli.demo.cloud import Cloud
+from bus_amqp.cli import drawing, output
+from bus_amqp.cli.demo.cloud import START, Cloud
 from bus_amqp.cli.demo.keyboard import Keyboard
+from bus_amqp.cli.demo.parties import CONSUMERS, database_url, module_of
 from bus_amqp.cli.demo.publisher import Load
 from bus_amqp.cli.demo.scene import MemoryScene, ProcessScene, Scene
 from bus_amqp.cli.demo.stage import stage
@@ -105,10 +106,10 @@ class Conductor:
         if not output.is_terminal():
             yield self._tell()
             return
-        with output.live() as display:
+        with drawing.live() as display:
             yield self._draw(display, keyboard)
 
-    def _draw(self, display: output.Display, keyboard: Keyboard) -> Iterator[None]:
+    def _draw(self, display: drawing.Display, keyboard: Keyboard) -> Iterator[None]:
         drawn = 0.0
         while True:
             notice = self.switch.look()
@@ -130,6 +131,8 @@ class Conductor:
 
 def run_demo(wish: Wish, settings: Settings) -> bool:
     """Run the demonstration; return whether every event reached every party that should have it."""
+    for party in dict.fromkeys(CONSUMERS.values()):
+        module_of(party)  # says what is missing, before a broker is started
     with _broker(settings) as broker, _directory() as directory:
         is_ours = broker is None or broker.can_restart or _is_memory(broker)
         with stage(settings, is_ours=is_ours) as exchange, _scene(broker, directory, wish.load, exchange) as scene:
@@ -190,16 +193,24 @@ def _only_looking(settings: Settings) -> Settings:
     return settings.model_copy(update={"declare": False})  # a look must leave no exchange behind
 
 
+def _billed_hours(directory: Path, until: datetime) -> float:
+    books = module_of("billing").Books(database_url(directory))
+    try:
+        return math.fsum(charge.hours for charge in books.charges(START, until))
+    finally:
+        books.close()
+
+
 def _conclude(conductor: Conductor, directory: Path) -> bool:
     tally, wish = conductor.tally, conductor.wish
-    billed = UsageLedger(directory / FILE)
-    billed_hours = math.fsum(billed.hours().values())
-    billed.close()
-    true_hours = hours_used(islice(Cloud(wish.load.seed).events(), tally.published))
+    cloud = Cloud(wish.load.seed)
+    history = list(islice(cloud.events(), tally.published))
+    true_hours = hours_used(history, until=cloud.now)
+    billed_hours = _billed_hours(directory, until=cloud.now)
     end = summary(tally, conductor.situation(), billed_hours, true_hours)
-    output.draw(end)
+    drawing.draw(end)
     if wish.screenshot is not None:
-        output.save_svg(Group(conductor.in_between, "", end), wish.screenshot, "bus-amqp demo")
+        drawing.save_svg(Group(conductor.in_between, "", end), wish.screenshot, "bus-amqp demo")
         output.say(f"written: {wish.screenshot}")
     is_charged = math.isclose(billed_hours, true_hours, abs_tol=0.01)
     return is_charged and tally.is_complete and tally.confirmed == tally.published

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bus_amqp.bus import EventBus
 from bus_amqp.cli.demo.cloud import Cloud
+from bus_amqp.cli.demo.failures import Failures
 from bus_amqp.errors import OutboxFullError
 from bus_amqp.event import Event
 from bus_amqp.process.ledger import Ledger
@@ -31,15 +32,20 @@ def publish_stream(
 ) -> int:
     """Publish until done or not wanted any more; return how many were accepted.  Does not wait for confirms."""
     start = time.monotonic()
-    stream = Cloud(load.seed).events()
+    moments = Cloud(load.seed).moments()
+    failures = Failures()
     accepted = 0
     while accepted < load.events:
         if load.rate:
             time.sleep(max(0.0, start + accepted / load.rate - time.monotonic()))
-        # The event is made after the pause, because making it stamps it with the time.
-        if not _publish(bus, next(stream), ledger, is_wanted):
-            break
-        accepted += 1
+        # The events are made after the pause, because making them stamps them with the time.
+        for event in next(moments)[: load.events - accepted]:
+            if not _publish(bus, event, ledger, is_wanted):
+                return accepted
+            accepted += 1
+            if ledger is not None:
+                for what, failure in failures.note(event):
+                    ledger.write(what, failure)
     return accepted
 
 

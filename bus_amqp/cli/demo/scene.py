@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from types import TracebackType
 from typing import Self
 
 from bus_amqp.bus import EventBus
+from bus_amqp.cli.demo.parties import CONSUMERS, database_url, follow_ups_file, module_of, reference_of
 from bus_amqp.cli.demo.publisher import FLUSH_SECONDS, Load, publish_stream
 from bus_amqp.cli.demo.tally import PUBLISHER
 from bus_amqp.engine.connect import connect
 from bus_amqp.ioloop.service import start_thread
 from bus_amqp.process.ledger import Ledger
-from bus_amqp.process.loader import load_subscribers
+from bus_amqp.process.loader import opener_of
 from bus_amqp.process.runner import subscribe
 from bus_amqp.process.supervisor import Supervisor
 
-_MODULES = "bus_amqp.cli.demo"
-# process -> party; each party's module has the party's name
-CONSUMERS = {"monitoring": "monitoring", "billing-1": "billing", "billing-2": "billing", "workflow": "workflow"}
 _READY_SECONDS = 60.0
 
 
@@ -79,7 +77,11 @@ class ProcessScene(Scene):
 
     def __init__(self, directory: Path, load: Load, environment: Mapping[str, str]) -> None:
         super().__init__(directory, load)
-        self._supervisor = Supervisor(directory, environment)
+        own_files = {
+            "BILLING_DATABASE_URL": database_url(directory),
+            "WORKFLOW_FILE": str(follow_ups_file(directory)),
+        }
+        self._supervisor = Supervisor(directory, {**environment, **own_files})
         self._publisher: Callable[[], int | None] = lambda: None
 
     def begin(self) -> None:
@@ -88,7 +90,7 @@ class ProcessScene(Scene):
         for name, party in CONSUMERS.items():
             ready_files.append(self.directory / f"{name}.ready")
             options = ["--name", name, "--ledger", str(self._ledger(name)), "--ready-file", str(ready_files[-1])]
-            self._supervisor.start(name, ["run", f"{_MODULES}.{party}:subscribers", *options])
+            self._supervisor.start(name, ["run", reference_of(party), *options])
         self._supervisor.wait_until_ready(ready_files, timeout_seconds=_READY_SECONDS)
         numbers = {"--events": self.load.events, "--rate": self.load.rate, "--seed": self.load.seed}
         options = [str(part) for pair in numbers.items() for part in pair]
@@ -123,14 +125,23 @@ class MemoryScene(Scene):
 
     def begin(self) -> None:
         """Start the buses."""
-        # The subscribers write where they are started: their processes would be started in the directory.
-        self._stack.enter_context(contextlib.chdir(self.directory))
+        arguments = self._arguments()
         for name, party in CONSUMERS.items():
             bus = self._stack.enter_context(connect(self._url, client_name=name))
-            subscribe(bus, load_subscribers(f"{_MODULES}.{party}:subscribers"), self._stack, self._ledger(name))
+            opened = partial(module_of(party).subscribers, **arguments[party])
+            subscribe(bus, opener_of(opened, reference_of(party)), self._stack, self._ledger(name))
         ledger = self._stack.enter_context(Ledger(self._ledger(PUBLISHER)))
         bus = self._stack.enter_context(connect(self._url, client_name=PUBLISHER))
         self._thread = start_thread("demo-publisher", lambda: self._publish(bus, ledger))
+
+    def _arguments(self) -> dict[str, dict[str, object]]:
+        """Return what processes are told by their environment and their output, by party."""
+        log = self._stack.enter_context((self.directory / "monitoring.log").open("w"))
+        return {
+            "monitoring": {"output": log},
+            "billing": {"database_url": database_url(self.directory)},
+            "workflow": {"file": follow_ups_file(self.directory)},
+        }
 
     def _publish(self, bus: EventBus, ledger: Ledger) -> None:
         publish_stream(bus, self.load, ledger, lambda: self._is_wanted)

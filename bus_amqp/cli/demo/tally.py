@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from bus_amqp.cli.demo.workflow import follow_up_id
+from bus_amqp.cli.demo import failures
 
 RATE_SECONDS = 3.0
 PUBLISHER = "management-server"
@@ -129,6 +129,11 @@ class Tally:
                 self._expect(event_id, line)
             case "confirmed":
                 self.confirmed += 1
+            case failures.OPENED | failures.CLOSED as told:
+                # Not from the workflow's own books: what it never did must be missing at monitoring.
+                follow_up = failures.follow_up_id(event_id, told)
+                self._follow_ups.add(follow_up)
+                self.parties[_MONITORING].expected.add(follow_up)
             case "handled" | "discarded":
                 self.parties[name].handle(event_id, line["at"] - line["time"])
                 if name == _MONITORING:
@@ -138,11 +143,8 @@ class Tally:
         self.parties[_MONITORING].expected.add(event_id)
         if line["category"] == "UsageEvent":
             self.parties[_BILLING].expected.add(event_id)
-        if line["category"] == "ResourceStateEvent" and line["resource"] == "VirtualMachine":
+        if line["category"] == "ActionEvent":
             self.parties[_WORKFLOW].expected.add(event_id)
-            # Not from the workflow's own books: an event that it never got must be missing at monitoring too.
-            self._follow_ups.add(follow_up_id(event_id))
-            self.parties[_MONITORING].expected.add(follow_up_id(event_id))
 
     @property
     def follow_ups_seen(self) -> int:

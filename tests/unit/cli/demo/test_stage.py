@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bus_amqp.cli.demo import stage as stage_module
-from bus_amqp.cli.demo.scene import CONSUMERS
+from bus_amqp.cli.demo.parties import CONSUMERS, reference_of
 from bus_amqp.cli.demo.stage import EXCHANGE, GROUPS, stage
 from bus_amqp.engine.connect import connect
 from bus_amqp.errors import ConnectionLostError
@@ -22,7 +22,7 @@ def test_a_broker_of_ours_always_has_the_same_exchange() -> None:
 
 def test_what_the_parties_made_is_taken_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever lends a broker gets it back as it was: no queue, no exchange, no dead letter."""
-    monkeypatch.chdir(tmp_path)  # where billing keeps its books
+    monkeypatch.chdir(tmp_path)  # where the parties keep their books
     url = "memory://stage"
     lent = MemoryConnector("stage", exchange="bus.events", max_body_bytes=1000)
     broker = lent.connect("looker")._memory_broker
@@ -30,7 +30,7 @@ def test_what_the_parties_made_is_taken_down(tmp_path: Path, monkeypatch: pytest
         with stage(Settings(url=url), is_ours=False, choose=lambda numbers: 10) as exchange:
             with connect(url, exchange=exchange) as bus:
                 for party in dict.fromkeys(CONSUMERS.values()):
-                    with load_subscribers(f"bus_amqp.cli.demo.{party}:subscribers")(bus) as subscribers:
+                    with load_subscribers(reference_of(party))(bus) as subscribers:
                         bus.subscribe_all(subscribers)
             assert exchange == f"{EXCHANGE}-00a"
             left = {name for name in broker.queue_names() if name.startswith(exchange)}

@@ -3,17 +3,21 @@ from pathlib import Path
 
 import pytest
 
+from bus_amqp.cli.demo.failures import CLOSED, OPENED, follow_up_id
 from bus_amqp.cli.demo.tally import PUBLISHER, GrowingFile, Outcome, Tally, together
-from bus_amqp.cli.demo.workflow import follow_up_id
 from bus_amqp.event import Event
 from bus_amqp.process.ledger import Ledger
 
 USAGE = Event(event_category="UsageEvent", event_type="VM.START", event_source="s", resource_type="VirtualMachine")
-VM_STATE = Event(
-    event_category="ResourceStateEvent", event_type="StartRequested", event_source="s", resource_type="VirtualMachine"
-)
-FOLLOW_UP = Event(
-    event_id=follow_up_id(VM_STATE.event_id), event_category="ActionEvent", event_type="I.U", event_source="workflow"
+FAILURE = Event(event_category="ActionEvent", event_type="VM.START", event_source="s", resource_type="VirtualMachine")
+OPENING, CLOSING = (
+    Event(
+        event_id=follow_up_id(FAILURE.event_id, kind),
+        event_category="WorkflowEvent",
+        event_type=kind,
+        event_source="workflow",
+    )
+    for kind in (OPENED, CLOSED)
 )
 Write = Callable[[str, str, Event], None]
 
@@ -39,8 +43,9 @@ def _lost(tally: Tally) -> dict[str, int]:
 
 def test_each_party_is_expected_to_handle_its_own_events(tally: Tally, write: Write) -> None:
     """An event that never reached a party must be missing, and one that it never wanted must not."""
-    for event in (USAGE, VM_STATE):
+    for event in (USAGE, FAILURE):
         write(PUBLISHER, "accepted", event)
+    write(PUBLISHER, OPENED, FAILURE)
 
     tally.read(0)
 
@@ -51,15 +56,16 @@ def test_each_party_is_expected_to_handle_its_own_events(tally: Tally, write: Wr
 
 def test_nothing_is_lost_once_all_is_handled_whoever_wrote_first(tally: Tally, write: Write) -> None:
     """The files are read one after another: a consumer's line may be seen before the publisher's."""
-    for event in (USAGE, VM_STATE, FOLLOW_UP):
+    for event in (USAGE, FAILURE, OPENING):
         write("monitoring", "handled", event)
     write("billing", "discarded", USAGE)
-    write("workflow", "handled", VM_STATE)
+    write("workflow", "handled", FAILURE)
     assert tally.read(0)
 
-    for event in (USAGE, VM_STATE):
+    for event in (USAGE, FAILURE):
         write(PUBLISHER, "accepted", event)
         write(PUBLISHER, "confirmed", event)
+    write(PUBLISHER, OPENED, FAILURE)
     assert tally.read(1)
 
     assert _lost(tally) == {"monitoring": 0, "billing": 0, "workflow": 0}
@@ -68,12 +74,29 @@ def test_nothing_is_lost_once_all_is_handled_whoever_wrote_first(tally: Tally, w
     assert not tally.read(2)
 
 
+def test_a_follow_up_that_the_workflow_never_closed_is_lost(tally: Tally, write: Write) -> None:
+    """It handled the completion and told nobody: its own books would look complete."""
+    for what in ("accepted", OPENED, CLOSED):
+        write(PUBLISHER, what, FAILURE)
+    write("workflow", "handled", FAILURE)
+    for event in (FAILURE, OPENING):
+        write("monitoring", "handled", event)
+    tally.read(0)
+
+    assert _lost(tally) == {"monitoring": 1, "billing": 0, "workflow": 0}
+
+    write("monitoring", "handled", CLOSING)
+    tally.read(1)
+
+    assert tally.is_complete
+
+
 def test_a_second_time_is_a_duplicate_and_an_earlier_runs_event_is_nothing(tally: Tally, write: Write) -> None:
     """What an earlier run left in a queue must neither hide a loss nor count as one."""
     write(PUBLISHER, "accepted", USAGE)
     write("billing", "handled", USAGE)
     write("billing", "handled", USAGE)
-    write("billing", "handled", VM_STATE)
+    write("billing", "handled", FAILURE)
 
     tally.read(0)
 
@@ -98,7 +121,7 @@ def test_rates_are_of_the_last_seconds(tally: Tally, write: Write) -> None:
     """A rate over the whole run would hide that nothing moves any more."""
     tally.read(0)
     write("monitoring", "handled", USAGE)
-    write("monitoring", "handled", VM_STATE)
+    write("monitoring", "handled", FAILURE)
     tally.read(2)
     assert tally.rates()["UsageEvent", "VM.START"] == pytest.approx(0.5)
 
