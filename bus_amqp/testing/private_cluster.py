@@ -95,11 +95,14 @@ class PrivateCluster:
     def cut_off(self, node: PrivateNode) -> None:
         """Have the others and the node lose sight of each other; its clients are not touched."""
         # With another cookie for each other: disconnected alone, Erlang's nodes would find each other again at once.
+        # From all in one go: a node that has lost sight of this one while the third still sees it takes that for a
+        # partial partition, and pauses as well.
         peers = ",".join(f"'{other.name}'" for other in self.nodes if other is not node)
         self._cut_off.add(node.name)
         node.rabbitmqctl(
             "eval",
-            f"lists:foreach(fun(N) -> erlang:set_cookie(N, 'cut_off'), erlang:disconnect_node(N) end, [{peers}]).",
+            f"Peers = [{peers}], lists:foreach(fun(N) -> erlang:set_cookie(N, 'cut_off') end, Peers), "
+            "process_flag(priority, max), lists:foreach(fun erlang:disconnect_node/1, Peers).",
         )
 
     def heal(self, node: PrivateNode) -> None:

@@ -17,6 +17,8 @@ _HELD_BYTES = 1024 * 1024
 # "Linger for zero seconds": close sends a reset, not an orderly end.
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _LONG_SECONDS = 3600.0
+# In one turn, each way: the others' heartbeats must not wait until a large piece has gone out byte by byte.
+_PIECES_AT_ONCE = 256
 # A narrow path hands its bytes on in pieces of a hundredth of a second.
 _PIECES_PER_SECOND = 100
 
@@ -45,7 +47,7 @@ class _Direction:
     source: socket.socket
     sink: socket.socket
     is_up: bool
-    pieces: deque[tuple[float, bytes]] = field(default_factory=deque)
+    pieces: deque[tuple[float, memoryview]] = field(default_factory=deque)  # views: what is left of one is no copy
     size_bytes: int = 0
     has_ended: bool = False  # the source will send no more
     is_stuck: bool = False  # the sink takes no more for now
@@ -133,13 +135,15 @@ class ProxiedConnection:
         if not received:
             direction.has_ended = True
         elif self._has_target:  # else it goes nowhere, as on a path whose far end is gone
-            direction.pieces.append((time.monotonic(), received))
+            direction.pieces.append((time.monotonic(), memoryview(received)))
             direction.size_bytes += len(received)
 
     def _send(self, direction: _Direction, now: float) -> None:
         if self._is_held(direction):
             return
-        while direction.pieces and not direction.is_stuck and not self.is_over:
+        for _ in range(_PIECES_AT_ONCE):
+            if not direction.pieces or direction.is_stuck or self.is_over:
+                break
             since, piece = direction.pieces[0]
             if max(since + self._conditions.delay_seconds, direction.free_at) > now:
                 return
@@ -147,7 +151,7 @@ class ProxiedConnection:
         if direction.has_ended and not direction.pieces:
             self._end(with_reset=False)
 
-    def _send_piece(self, direction: _Direction, piece: bytes, now: float) -> None:
+    def _send_piece(self, direction: _Direction, piece: memoryview, now: float) -> None:
         rate = self._conditions.bytes_per_second
         size = self._conditions.piece_bytes or len(piece)
         if rate:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 from uuid import UUID
 
 from bus_amqp.event import Event
@@ -23,7 +24,7 @@ class Recorder:
     def __repr__(self) -> str:
         return f"<Recorder {len(self._events)} events, {len(self._distinct)} different>"
 
-    def on_event(self, event: Event, /) -> None:
+    def on_event(self, event: Event[Any], /) -> None:
         """Remember the event."""
         with self._changed:
             self._events.append(event)

@@ -5,17 +5,13 @@ A child ends by ``os._exit``, with 0 only if it got to its end.
 """
 
 import asyncio
-import faulthandler
 import json
 import multiprocessing
 import os
 import socket
 import sys
 import threading
-import time
-import traceback
 import warnings
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -30,42 +26,12 @@ from bus_amqp import (
     receipt,
 )
 from bus_amqp.transport.memory import registry
+from tests.broker.children import SECONDS, ended, fork
 from tests.promise.subscribers import an_event
 from tests.promise.waiting import wait_until
 
 FORKS = 20
 CHILD_EVENTS = 20
-SECONDS = 30.0
-
-
-def fork(work: Callable[[], object]) -> int:
-    """Fork; the child works and ends."""
-    pid = os.fork()
-    if pid:
-        return pid
-    status = 1
-    faulthandler.dump_traceback_later(SECONDS - 2)
-    try:
-        work()
-        status = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(status)
-
-
-def ended(pid: int) -> int:
-    """Wait for a child within the time; return its exit status, or kill it and say so."""
-    deadline = time.monotonic() + SECONDS
-    pause = threading.Event()
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        pause.wait(0.01)
-    os.kill(pid, 9)
-    os.waitpid(pid, 0)
-    raise AssertionError(f"child {pid} hung")
 
 
 def publish_as(bus: EventBus, who: str) -> None:
@@ -241,6 +207,32 @@ def memory(url: str, exchange: str) -> object:
 
     status = ended(fork(work))
     bus.publish(an_event(0, "parent")).result(SECONDS)
+    bus.close()
+    return {"status": status, "told": json.loads(os.read(reader, 10_000))}
+
+
+def directory_gone(url: str, exchange: str) -> object:
+    """A child that cannot have an outbox of its own: a clear error, and nothing of the parent's is used instead."""
+    directory = load_settings().publisher.outbox_directory
+    assert directory is not None
+    bus = connect(url, exchange=exchange)
+    bus.publish(an_event(0, "parent")).result(SECONDS)
+    kept = directory.rename(directory.with_name("kept"))
+    directory.touch()  # no directory any more
+    reader, writer = os.pipe()
+
+    def work() -> None:
+        try:
+            bus.publish(an_event(0, "child"))
+        except ForkedProcessError as exc:
+            os.write(writer, json.dumps(str(exc)).encode())
+        assert str(bus.state) == "closed"
+        bus.close()
+
+    status = ended(fork(work))
+    directory.unlink()
+    kept.rename(directory)
+    bus.publish(an_event(1, "parent")).result(SECONDS)
     bus.close()
     return {"status": status, "told": json.loads(os.read(reader, 10_000))}
 

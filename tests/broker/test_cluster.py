@@ -180,11 +180,11 @@ def test_a_queue_without_a_majority_is_named_and_loses_nothing(
 
 def on_node(bus: Callable[..., EventBus], cluster: PrivateCluster, node: PrivateNode) -> EventBus:
     """Return a bus that sits on this node: which one it begins with is a matter of chance."""
-    while True:
-        made = bus(cluster.urls)
-        if port_of(node) in made.health().broker:
-            return made
+    deadline = time.monotonic() + WAIT_SECONDS
+    while port_of(node) not in (made := bus(cluster.urls)).health().broker:
         made.close(5)
+        assert time.monotonic() < deadline, f"{WAIT_SECONDS:g} s of new connections, and none to {node.name}: {cluster}"
+    return made
 
 
 def port_of(node: PrivateNode) -> str:

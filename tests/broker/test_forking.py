@@ -131,6 +131,16 @@ def test_a_bus_in_memory_is_an_error_in_the_child(rabbitmq_url: str, exchange: s
     assert all("connect again" in text for text in told["told"])
 
 
+def test_a_child_that_cannot_have_an_outbox_is_told_and_uses_nothing_of_its_parent(
+    rabbitmq_url: str, exchange: str, tmp_path: Path
+):
+    """Its publishes went into an outbox that no thread emptied, under locks that nobody would release."""
+    told = run("directory_gone", rabbitmq_url, exchange, publisher__outbox_directory=str(tmp_path / "outbox"))
+
+    assert told["status"] == 0
+    assert "cannot go on in a forked process: outbox directory" in told["told"]
+
+
 def test_a_pre_forking_server_publishes_from_its_workers(
     rabbitmq_url: str, exchange: str, recorder: Recorder, outbox: dict[str, str]
 ):

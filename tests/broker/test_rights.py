@@ -16,7 +16,7 @@ from bus_amqp.sections import ConnectionSettings, PublisherSettings
 from bus_amqp.testing.broker import RealBroker
 from bus_amqp.testing.recorder import Recorder
 from bus_amqp.topology import names
-from bus_amqp.wire.routing_key import plain_word
+from bus_amqp.wire.key_words import plain_word
 from tests.broker.amqp_workbench import WAIT_SECONDS, with_login
 from tests.promise.subscribers import an_event
 from tests.promise.waiting import wait_until

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -12,6 +12,7 @@ import pytest
 from bus_amqp import EventTopic, Settings, connect
 from bus_amqp.errors import AccessRefusedError, BrokerRefusedError, ConnectionLostError
 from bus_amqp.sections import ConnectionSettings
+from bus_amqp.testing.broker import RealBroker
 from bus_amqp.testing.recorder import Recorder
 from bus_amqp.testing.tcp_proxy import TcpProxy
 from bus_amqp.transport.amqp.connection import AmqpConnection
@@ -26,16 +27,22 @@ TOPIC = EventTopic(event_category="ResourceStateEvent")
 
 
 @pytest.fixture(scope="module", params=[LOCAL, DOCKER])
-def tls(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsBroker]:
+def tls(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, real_broker: Callable[[str], RealBroker]
+) -> Iterator[TlsBroker]:
     """A broker that takes client certificates and does not demand them."""
+    real_broker(request.param)  # so that a broker which cannot be started here is told and counted as everywhere
     made = start(request.param, tmp_path_factory.mktemp("tls"), hosts=("127.0.0.1",))
     with made.broker:
         yield made
 
 
 @pytest.fixture(scope="module", params=[LOCAL, DOCKER])
-def strict_tls(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsBroker]:
+def strict_tls(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, real_broker: Callable[[str], RealBroker]
+) -> Iterator[TlsBroker]:
     """A broker that demands a client certificate."""
+    real_broker(request.param)  # so that a broker which cannot be started here is told and counted as everywhere
     made = start(request.param, tmp_path_factory.mktemp("strict"), hosts=("127.0.0.1",), demands_certificate=True)
     with made.broker:
         yield made

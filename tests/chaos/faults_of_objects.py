@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from tests.chaos.scenario import Scenario, bitten, register
+from tests.chaos.scenario import PREFETCH, Scenario, bitten, register
 from tests.chaos.scene import Scene
 from tests.chaos.verdict import Excuse
 
@@ -28,8 +28,7 @@ def queues_deleted(scene: Scene) -> str:
     told = []
     for name in GROUPS:
         until = max(_monotonic(gap.until) for gap in scene.books.gaps if gap.subscription == name)
-        in_hand = len(scene.consumers) * 100
-        scene.override(name).excuse = Excuse(since=struck, until=until, held=held[name] + in_hand)
+        scene.override(name).excuse = Excuse(since=struck, until=until, held=held[name] + _in_hand(scene))
         told.append(f"{name}: {(until - struck) / _SECOND:.2f} s")
     scene.heal()
     return f"{bitten(len(told) == 2, 'queues deleted, gaps reported')}: {', '.join(told)}"
@@ -63,7 +62,7 @@ def consumers_cancelled(scene: Scene) -> str:
     It hands on to the next member at once, and takes back what the cancelled one holds when that closes its channel.
     By itself it cancels only where there is no next one: when the queue is deleted or its node is lost.
     """
-    scene.override("ordered").order_is_counted = True
+    scene.override("ordered").late_at_most = _in_hand(scene)
     count = scene.operator.cancel_consumers(scene.exchange)
     scene.heal()
     return f"{bitten(count >= 5, 'consumers cancelled')}: {count}"
@@ -71,7 +70,7 @@ def consumers_cancelled(scene: Scene) -> str:
 
 def ghosts(scene: Scene) -> str:
     """The broker has no consumer any more, and the processes believe they consume."""
-    scene.override("ordered").order_is_counted = True  # as above
+    scene.override("ordered").late_at_most = _in_hand(scene)  # as above
     count = scene.operator.take_consumers_away(scene.exchange)
     # While one member of a plain group keeps the queue empty, nobody can see over AMQP that another is a ghost.
     scene.override("work").counts_as_one = True
@@ -86,6 +85,11 @@ def channels_closed(scene: Scene) -> str:
     scene.heal()
     told = sum("unknown delivery tag" in actor.log.read_text() for actor in scene.consumers)
     return f"{bitten(count >= 5, 'channels closed with 406')}: {count}, {told} processes logged it"
+
+
+def _in_hand(scene: Scene) -> int:
+    """Return how many events of a group its processes hold at most."""
+    return len(scene.consumers) * PREFETCH
 
 
 def _monotonic(wall_seconds: float) -> int:

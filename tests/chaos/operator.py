@@ -43,6 +43,11 @@ class Operator:
         """Return the alarms that are on."""
         return self.evaluate("rabbit_alarm:get_alarms()")
 
+    def lasting_connections(self) -> frozenset[str]:
+        """Return the connections of publishers and consumers; those that declare and look come and go."""
+        lines = self.broker.rabbitmqctl("list_connections", "pid", "client_properties").splitlines()
+        return frozenset(line for line in lines if ':publisher"}' in line or ':consumer"}' in line)
+
     def close_connections(self) -> None:
         """Close every connection, with a word to the client."""
         self.broker.rabbitmqctl("close_all_connections", "the chaos suite closes all connections")

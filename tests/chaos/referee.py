@@ -38,7 +38,7 @@ class Audience:
     since: int = 0  # subscribed then (a temporary one): what was offered before may come, and need not
     parked: frozenset[Key] = frozenset()  # seen in its dead-letter queue
     excuse: Excuse | None = None
-    order_is_counted: bool = False  # and not held to 0, though it keeps order otherwise
+    late_at_most: int = 0  # events out of order, where it keeps order at all
 
 
 def judge(books: Books, audiences: Sequence[Audience], timeline: Timeline, bounds: Bounds) -> Verdict:
@@ -103,12 +103,11 @@ def _tally(books: Books, audience: Audience, timeline: Timeline, bounds: Bounds,
     foreign = {key for key in keys if not audience.wants(key) and not audience.may_want(key)} - invented
     duplicates = len(handled) - len(keys)
     late = violations(handled)
-    is_held_to_order = audience.keeps_order and not audience.order_is_counted
     for what, found, bound in (
         ("lost", lost, 0),
         ("invented", invented, 0),
         ("not asked for", foreign, 0),
-        ("out of order", late, 0 if is_held_to_order else len(late)),
+        ("out of order", late, audience.late_at_most if audience.keeps_order else len(late)),
     ):
         if len(found) > bound:
             breaches.append(f"{audience.name}: {len(found)} events {what}: {_some(sorted(found))}")

@@ -49,7 +49,7 @@ class Override:
     may_want: Callable[[Key], bool] | None = None
     excuse: Excuse | None = None
     counts_as_one: bool = False  # a plain group: it is enough that one of its processes consumes again
-    order_is_counted: bool = False  # the fault has the broker itself break an ordered group's order
+    late_at_most: int = 0  # the fault has the broker itself break the order of what an ordered group has in hand
 
 
 class Scene:
@@ -241,7 +241,7 @@ class Scene:
                     since=0 if membership.group else self._ready_at(members[0]),
                     workers=() if membership.keeps_order or override.counts_as_one else tuple(members),
                     excuse=override.excuse,
-                    order_is_counted=override.order_is_counted,
+                    late_at_most=override.late_at_most,
                     **changes,
                 )
             )

@@ -16,6 +16,7 @@ from tests.chaos.scenario import Scenario, bitten
 from tests.chaos.scene import Scene
 
 PAUSE_SECONDS = (1.0, 5.0)
+SETTLE_SECONDS = 60.0
 FAULTS = (
     brokers.broker_killed,
     brokers.broker_restarted,
@@ -41,7 +42,9 @@ def soak(seconds: float, seed: int) -> Scenario:
         chance = random.Random(seed)
         until = time.monotonic() + seconds
         struck: Counter[str] = Counter()
+        usual = len(scene.operator.lasting_connections())
         while time.monotonic() < until:
+            _settle(scene, usual)
             fault = chance.choice(FAULTS)
             fault(scene)
             struck[fault.__name__] += 1
@@ -52,3 +55,19 @@ def soak(seconds: float, seed: int) -> Scenario:
         return f"{bitten(sum(struck.values()) >= seconds / 60, 'faults')}, seed {seed}: {told}"
 
     return Scenario("soak", f"{seconds:g} s of random faults", inflict)
+
+
+def _settle(scene: Scene, usual: int) -> None:
+    """Wait until all is as usual, or a fault would be held to account for the one before it.
+
+    After a path was silent, the broker lists for some heartbeats what the processes have given up, and a fault that
+    must leave all connections alone would be told that one is missing; one that must make confirms late would find
+    them late already.
+    """
+    scene.wait_until(
+        lambda: len(scene.operator.lasting_connections()) == usual, f"the usual {usual} connections", SETTLE_SECONDS
+    )
+    books = scene.books
+    scene.wait_until(
+        lambda: len(books.accepted) - len(books.confirmed) < scene.scale.rate, "the backlog sent", SETTLE_SECONDS
+    )

@@ -76,10 +76,10 @@ def deliver_a_refused_one(books: Books) -> None:
     del books.accepted[Key("p", 30)]
 
 
-def swap_two(books: Books) -> None:
+def swap_two(books: Books, number: int = 10) -> None:
     # 2 * RESOURCES events later it is the same resource's turn.
-    forget(books, "ordered", 10)
-    books.handle(offered_at(10 + 2 * RESOURCES) + SECOND, "c1", "ordered", Key("p", 10))
+    forget(books, "ordered", number)
+    books.handle(offered_at(number + 2 * RESOURCES) + SECOND, "c1", "ordered", Key("p", number))
 
 
 def repeat_four(books: Books) -> None:
@@ -189,15 +189,19 @@ def test_a_plain_group_may_break_order_and_is_counted():
     assert verdict.total("disorder", keeps_order=False) == 1
 
 
-def test_where_the_fault_breaks_the_order_itself_it_is_counted():
-    """A cancelled consumer of an ordered group: told, and not held against the bus; anywhere else it is."""
+def test_where_the_fault_breaks_the_order_itself_it_is_bounded():
+    """A cancelled consumer of an ordered group: what it had in hand may be late, and is told; nothing more may."""
     books = good_books()
     swap_two(books)
 
-    verdict = verdict_on(books, WORK, replace(ORDERED, order_is_counted=True))
+    verdict = verdict_on(books, WORK, replace(ORDERED, late_at_most=1))
 
     assert verdict.breaches == []
     assert verdict.total("disorder", keeps_order=True) == 1
+    swap_two(books, 50)
+    assert verdict_on(books, WORK, replace(ORDERED, late_at_most=1)).breaches == [
+        "ordered: 2 events out of order: ('p', 10), ('p', 50)"
+    ]
 
 
 def test_a_late_duplicate_is_no_disorder():

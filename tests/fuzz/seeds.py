@@ -62,6 +62,12 @@ def seeds(target: str) -> list[bytes]:
         "model": [message],
         "key": [b"UsageEvent\nVM.START\nVm\nvm-1\nserver"],
         "topic": [json.dumps(_TOPIC).encode()],
+        "cloudstack": [
+            b'm.ActionEvent.VM-START.com-cloud-vm-VMInstanceVO$$EnhancerByCGLIB$$1a.*\n{"eventDateTime":"2026-03-04 '
+            b'17:59:24 +0100","status":"Completed","description":"a \\u003d b","Account":"t","account":"c",'
+            b'"entityuuid":"u"}',
+            b'm.AsyncJobEvent.complete.VirtualMachine.u-1\n{"cmdInfo":"{\\"id\\":\\"[1]\\"}","jobResult":"a.B/c/{}"}',
+        ],
         "url": [f"{scheme}://user@{place}".encode() for scheme in ("amqp", "amqps") for place in ("h:1/v", "[::1]:2/")],
     }
     assert found.keys() == TARGETS.keys()

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from bus_amqp.consume.dead_letter import DeadLetter, DeadLetterAddress, dead_letter_message
 from bus_amqp.errors import (
@@ -20,6 +22,8 @@ from bus_amqp.errors import (
     UndecodableError,
 )
 from bus_amqp.event import Event
+from bus_amqp.extension.cloudstack.translation import translate
+from bus_amqp.foreign import ForeignMessage
 from bus_amqp.settings import Settings, load_settings, url_with_password, without_password
 from bus_amqp.topic import EventTopic
 from bus_amqp.transport.amqp.address import Address, parse_address
@@ -29,13 +33,16 @@ from bus_amqp.transport.amqp.frames import Delivered, FrameParser, Item
 from bus_amqp.transport.signals import Deliveries
 from bus_amqp.wire.codec import decode, encode
 from bus_amqp.wire.json_schema import topic_from_json
+from bus_amqp.wire.key_words import MAX_KEY_BYTES, plain_word, type_word
 from bus_amqp.wire.message import Delivery, Properties
-from bus_amqp.wire.routing_key import MAX_KEY_BYTES, binding_key, plain_word, routing_key, type_word
+from bus_amqp.wire.routing_key import binding_key, routing_key
 from tests.fuzz.fuzzed_connection import FRAME_MAX, MAX_BODY_BYTES, FuzzedConnection
 from tests.unit.fakes import FakeDelivery
 
 REASONS = {"not-json", "not-an-event", "content-type", "too-large", "properties"}
 SECRET = "s3cr3t"
+CLOUDSTACK_REASONS = {"cloudstack-key", "cloudstack-body", "cloudstack-event", "not-json"}
+_RECEIVED = datetime(2026, 3, 4, tzinfo=UTC)
 _MANY_BYTES = 2**20
 _FRAME_MAX = 2**17  # RabbitMQ's
 _LETTER = DeadLetter("not-json", "found by a fuzzer")
@@ -188,8 +195,23 @@ def url(data: bytes) -> None:
     assert not any(SECRET in line for line in told), told
 
 
+def cloudstack(data: bytes) -> None:
+    """A message on CloudStack's exchange, the key in its first line: an event that can be published, or a refusal."""
+    first, _, body = data.partition(b"\n")
+    message = ForeignMessage(routing_key=first.decode(errors="replace"), body=body, received_at=_RECEIVED)
+    try:
+        event = translate(message)
+    except UndecodableError as exc:
+        assert exc.reason in CLOUDSTACK_REASONS
+        return
+    assert translate(message) == event, "one message is one event"
+    with suppress(RoutingKeyTooLongError):
+        encode(event, max_event_bytes=_MANY_BYTES)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (frames, connection, properties, delivery, body, model, key, topic, url)
+    target.__name__: target
+    for target in (frames, connection, properties, delivery, body, model, key, topic, url, cloudstack)
 }
 
 

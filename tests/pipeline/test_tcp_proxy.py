@@ -1,12 +1,15 @@
 """The network that fails on request: what a test of an outage rests on."""
 
 import contextlib
+import select
+import selectors
 import socket
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from bus_amqp.testing.proxied_connection import Conditions, ProxiedConnection
 from bus_amqp.testing.tcp_proxy import TcpProxy
 
 SOON_SECONDS = 2.0
@@ -98,6 +101,30 @@ def test_chopped_bytes_arrive_whole(proxy: TcpProxy, pair: Pair):
     pair.target.sendall(b"a frame and another")
 
     assert receive(pair.client, 19) == b"a frame and another"
+
+
+def test_a_path_that_is_dribbled_does_not_keep_the_others_waiting(listener: socket.socket):
+    """One thread serves all: a large piece that goes out byte by byte must not cost the others their heartbeats."""
+
+    def connected() -> tuple[socket.socket, socket.socket]:
+        near = socket.create_connection(listener.getsockname(), timeout=SOON_SECONDS)
+        return near, listener.accept()[0]
+
+    (client, client_end), (target, target_end) = connected(), connected()
+    with contextlib.closing(selectors.DefaultSelector()) as selector, client, target:
+        connection = ProxiedConnection(client_end, target_end, selector, Conditions(piece_bytes=1))
+        target.sendall(bytes(2_000))
+        select.select([target_end], [], [], SOON_SECONDS)
+        connection.on_ready(target_end, selectors.EVENT_READ)
+
+        connection.forward(time.monotonic())
+        assert 0 < connection.held_bytes < 2_000
+        assert connection.due_in(time.monotonic()) == 0
+        while connection.held_bytes:
+            connection.forward(time.monotonic())
+
+        assert receive(client, 2_000) == bytes(2_000)
+        connection.reset()
 
 
 def test_an_orderly_end_is_passed_on(pair: Pair, proxy: TcpProxy):

@@ -161,3 +161,22 @@ class TestQueues(Conformance):
         connection.declare(Plan(queues=(Queue(queue, arguments),)))
 
         assert connection.queue_state(queue) is not None
+
+    def test_an_exclusive_queue_goes_with_its_consumer(self, bench: Workbench) -> None:
+        """Who only looks on leaves nothing behind: neither on closing its channel nor on losing its connection."""
+        watching, looking = bench.connect(), bench.connect()
+        bench.declare_queue(looking)  # and with it the exchange
+        names = [f"{bench.exchange}.mine-{number}" for number in range(2)]
+        for connection, name in ((watching, names[0]), (bench.connect(), names[1])):
+            queue = Queue(name, CLASSIC, is_exclusive=True)
+            connection.declare(Plan(queues=(queue,), bindings=(Binding(bench.exchange, name, "#"),)))
+            channel = connection.consume_channel(name, 10)
+            bench.publish(looking, numbered(1))
+            assert len(collect_deliveries(connection, 1)) == 1
+            if connection is watching:
+                channel.close()
+            else:
+                connection.close()
+
+        bench.wait_gone(looking, names[0])
+        bench.wait_gone(looking, names[1])

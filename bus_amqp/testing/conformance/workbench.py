@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pytest
 
-from bus_amqp.errors import EventBusException
+from bus_amqp.errors import ChannelLostError, EventBusException
 from bus_amqp.testing.conformance.harness import TransportHarness
 from bus_amqp.topology.plan import Binding, Exchange, Plan, Queue
 from bus_amqp.transport.base import Connection, Connector
@@ -88,6 +88,19 @@ class Workbench:
             assert time.monotonic() < deadline, f"{queue} should have {count} messages ready, it is {state}"
             connection.turn(0.02)
             state = connection.queue_state(queue)
+
+    def wait_gone(self, connection: Connection, queue: str) -> None:
+        """Wait until there is no such queue; one that is locked is there."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while self._is_there(connection, queue):
+            assert time.monotonic() < deadline, f"{queue} is still there"
+            connection.turn(0.01)
+
+    def _is_there(self, connection: Connection, queue: str) -> bool:
+        try:
+            return connection.queue_state(queue) is not None
+        except ChannelLostError:
+            return True
 
     def clean_up(self) -> None:
         """Close the connections and delete the queues.  Exchanges stay: the seam has no way to delete them."""
