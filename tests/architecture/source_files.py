@@ -37,6 +37,27 @@ def names_imported(node: ast.AST) -> Iterator[str]:
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
+def modules_leant_on(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield the line and the module of every import, wherever it stands.
+
+    What is imported from a package that only holds others is a module of it; from elsewhere, a name.
+    """
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import():
+                yield from ((node.lineno, alias.name) for alias in node.names)
+            case ast.ImportFrom(module=str() as module):
+                yield from ((node.lineno, _module_of(module, alias.name)) for alias in node.names)
+
+
+def _module_of(module: str, name: str) -> str:
+    if module == "bus_amqp":
+        is_module = (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()
+    else:
+        is_module = module == "bus_amqp.extension"
+    return f"{module}.{name}" if is_module else module
+
+
 def called_name(node: ast.AST) -> str:
     """Return the last word of what is called (``Thread`` in ``threading.Thread(...)``); "" if nothing is."""
     match node:

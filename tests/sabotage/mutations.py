@@ -11,6 +11,7 @@ P1 = "tests/promise/test_p1_publish_never_waits.py"
 P2 = "tests/promise/test_p2_at_least_once.py"
 P3 = "tests/promise/test_p3_order.py"
 P5 = "tests/promise/test_p5_nothing_disappears.py"
+P5_TYPED = "tests/promise/test_p5_typed_details.py"
 P6 = "tests/promise/test_p6_subscribe.py"
 P6_END = "tests/promise/test_p6_unsubscribe.py"
 P7 = "tests/promise/test_p7_it_heals_and_tells.py"
@@ -157,6 +158,35 @@ MUTATIONS = (
         f"{P5}::test_p5_an_event_that_no_topic_explains_is_dead_lettered[memory]",
     ),
     Mutation(
+        "hand on details that do not fit",
+        "bus_amqp/consume/typed_handler.py",
+        "            raise MisfitError(str(exc)) from exc\n",
+        "            typed = event\n",
+        f"{P5_TYPED}::test_p5_details_that_do_not_fit_are_dead_lettered[memory-threads]",
+    ),
+    Mutation(
+        "try details that do not fit again",
+        "bus_amqp/consume/handling.py",
+        "        if isinstance(error, MisfitError):\n",
+        "        if False:\n",
+        f"{P5_TYPED}::test_p5_details_that_do_not_fit_are_dead_lettered[memory-coroutines]",
+    ),
+    Mutation(
+        "show the value that does not fit",
+        "bus_amqp/wire/faults.py",
+        "            says = _without(values, says)\n",
+        "            pass\n",
+        "tests/unit/consume/test_typed_handler.py"
+        "::test_what_a_validator_refuses_is_a_misfit_and_its_other_errors_are_the_handlers",
+    ),
+    Mutation(
+        "the books hide what a subscriber asks for",
+        "bus_amqp/process/ledger.py",
+        "    @wraps(handler, updated=())\n    def handle(",
+        "    def handle(",
+        "tests/unit/process/test_ledger.py::test_what_a_subscriber_asks_for_is_seen_through_the_books",
+    ),
+    Mutation(
         "dead letters are not mandatory",
         "bus_amqp/consume/dead_letter.py",
         "        mandatory=True,\n",
@@ -194,8 +224,8 @@ MUTATIONS = (
     Mutation(
         "leave the temporary queue",
         "bus_amqp/engine/subscriptions.py",
-        "            if subscription.options.group is None and self._settings.declare:\n",
-        "            if False:\n",
+        "            if subscription.options.group is None and self._settings.declare and not ",
+        "            if False and not ",
         f"{P6}::test_p6_a_temporary_queue_goes_with_its_subscription[memory-_by_close]",
     ),
     Mutation(

@@ -8,6 +8,7 @@ P2_DISK = "tests/promise/test_p2_disk_outbox.py"
 P5_RETRIES = "tests/promise/test_p5_retries.py"
 UNIT_PUBLISH = "tests/unit/publish"
 UNIT_CONSUME = "tests/unit/consume"
+UNIT_CLOUDSTACK = "tests/unit/extension/cloudstack"
 
 MUTATIONS = (
     Mutation(
@@ -42,8 +43,8 @@ MUTATIONS = (
     Mutation(
         "publish returns before the event is on disk",
         "bus_amqp/publish/stored_outbox.py",
-        "                    self._own.append([(entry.number, entry.message) for entry in batch.own])\n",
-        "                    pass\n",
+        "                self._own.append([(entry.number, entry.message) for entry in batch.own])\n",
+        "                pass\n",
         f"{UNIT_PUBLISH}/test_disk_outbox.py::test_an_event_is_on_disk_when_put_returns",
     ),
     Mutation(
@@ -51,7 +52,7 @@ MUTATIONS = (
         "bus_amqp/publish/file_lock.py",
         "fcntl.LOCK_EX | fcntl.LOCK_NB",
         "fcntl.LOCK_SH | fcntl.LOCK_NB",
-        f"{P2_DISK}::test_p2_two_processes_that_start_at_once_send_each_file_once[memory]",
+        f"{UNIT_PUBLISH}/test_adoption.py::test_a_file_that_one_outbox_is_sending_is_not_sent_by_another",
     ),
     Mutation(
         "count adopted events as settled too early",
@@ -102,5 +103,69 @@ MUTATIONS = (
         "        raise\n",
         "tests/unit/engine/test_moving_queue.py"
         "::test_a_temporary_subscription_gets_a_queue_on_another_node_and_tells_the_gap",
+    ),
+    Mutation(
+        "believe the headers of others",
+        "bus_amqp/consume/foreign_decoding.py",
+        '        has_been_here = delivery.exchange in ("", self._return_exchange)\n',
+        "        has_been_here = True\n",
+        f"{UNIT_CONSUME}/test_foreign_decoding.py::test_headers_of_ours_that_others_have_written_mean_nothing",
+    ),
+    Mutation(
+        "bridge without waiting for the confirm",
+        "bus_amqp/extension/cloudstack/bridge.py",
+        "        await receipt\n",
+        "        receipt.done()\n",
+        f"{UNIT_CLOUDSTACK}/test_bridge.py::test_a_message_is_acknowledged_only_once_our_event_is_confirmed",
+    ),
+    Mutation(
+        "copy what our broker refuses, and take the next",
+        "bus_amqp/extension/cloudstack/bridge.py",
+        "    keep_order=True,\n",
+        "",
+        f"{UNIT_CLOUDSTACK}/test_bridge.py::test_while_our_broker_refuses_everything_the_rest_stays_where_it_is",
+    ),
+    Mutation(
+        "drop what comes again as a twin",
+        "bus_amqp/extension/cloudstack/decoder.py",
+        " and not message.is_repeated",
+        "",
+        f"{UNIT_CLOUDSTACK}/test_decoder.py::test_what_comes_again_is_never_dropped",
+    ),
+    Mutation(
+        "the shortcut of publish --spool overlooks the settings",
+        "bus_amqp/cli/shortcut.py",
+        "if given is None or own_variables() or",
+        "if given is None or",
+        "tests/unit/cli/test_shortcut.py::test_any_variable_of_ours_is_for_the_command[BUS_AMQP_EXCHANGE]",
+    ),
+    Mutation(
+        "a loose event goes to whoever gathers first, of any exchange",
+        "bus_amqp/publish/loose_events.py",
+        "        if exchange == self._directory.exchange:\n",
+        "        if exchange:\n",
+        "tests/unit/publish/test_loose_events.py::test_those_of_another_exchange_stay",
+    ),
+    Mutation(
+        "a spool appends without gathering first",
+        "bus_amqp/engine/spool_bus.py",
+        "            self._gather()\n",
+        "            pass\n",
+        "tests/promise/test_p2_loose_events.py::test_p2_whichever_way_each_call_takes_the_order_is_that_of_the_calls",
+    ),
+    Mutation(
+        "a journal that is held for a moment is passed by the next one",
+        "bus_amqp/publish/adoption.py",
+        "        if journal is None and path.exists() and self._directory.may_be_ours(path):\n",
+        "        if False:\n",
+        "tests/unit/publish/test_gathering.py"
+        "::test_a_journal_that_a_spool_holds_for_one_append_is_not_passed_by_the_next_one",
+    ),
+    Mutation(
+        "loose events are named by the clock alone",
+        "bus_amqp/publish/loose_event.py",
+        "    return max(int(now * 1e6), max(map(sequence_of, names), default=0) + 1)\n",
+        "    return int(now * 1e6)\n",
+        "tests/unit/publish/test_loose_event.py::test_later_events_sort_behind_also_by_a_clock_that_was_set_back",
     ),
 )

@@ -7,6 +7,9 @@ from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
+from pydantic import BaseModel, JsonValue
+from typing_extensions import TypedDict
+
 from bus_amqp import (
     NO_RETRY,
     BusClosedError,
@@ -18,6 +21,8 @@ from bus_amqp import (
     EventCategory,
     EventSubscriber,
     EventTopic,
+    ForeignMessage,
+    ForeignSource,
     Health,
     OutboxFullError,
     Receipt,
@@ -29,6 +34,8 @@ from bus_amqp import (
     UndeliveredError,
     connect,
 )
+from bus_amqp import Evnt as Misspelt  # type: ignore[attr-defined]  # noqa: F401 -- refused although names load late
+from bus_amqp.source.fan_out import FanOut
 
 
 class Billing:
@@ -67,7 +74,58 @@ def either(event: Event) -> Awaitable[None] | None:
     return slow(event) if event.description else None
 
 
+class UsageDetails(BaseModel):
+    account: str
+    hours: float = 0
+
+
+class AlertDetails(TypedDict):
+    level: int
+
+
+class TypedBilling:
+    """Asks for details of its own type."""
+
+    def on_event(self, event: Event[UsageDetails]) -> None:
+        account: str = event.details.account
+        print(account, event.details.hours + 1, event.event_id)
+        print(as_plain_events_do(event), EventTopic(event_type="VM.#").matches(event))
+
+
+class TypedNotifying:
+    async def on_event(self, event: Event[AlertDetails]) -> None:
+        level: int = event.details["level"]
+        print(level)
+
+
+def typed(event: Event[UsageDetails]) -> None:
+    copied: Event[UsageDetails] = event.model_copy(update={"description": "copied"})
+    print(copied.details.account)
+
+
+def typed_either(event: Event[UsageDetails | AlertDetails]) -> None:
+    print(event.details["level"] if isinstance(event.details, dict) else event.details.account)
+
+
+def as_plain_events_do(event: Event[object]) -> str:
+    """What looks at the envelope takes any event."""
+    return event.event_type
+
+
+def with_plain_details(event: Event) -> JsonValue:
+    event.details["added"] = ["a", 1, {"deep": None}]
+    return event.details.get("cpu")
+
+
 subscribers = Subscribers()
+
+
+@subscribers.on(EventTopic(event_category="UsageEvent"), group="billing")
+def charge(event: Event[UsageDetails]) -> None:
+    print(event.details.account)
+
+
+subscribers.on(EventTopic(event_category="UsageEvent"))(TypedBilling())
 
 
 @subscribers.on(EventTopic(event_type="VM.#"), group="workflow", ordered=True, workers=2, prefetch=10)
@@ -105,6 +163,20 @@ def publishing(bus: EventBus) -> None:
     print(error, is_done, receipts)
 
 
+def publishing_typed(bus: EventBus) -> None:
+    details = UsageDetails(account="ada", hours=2)
+    event = Event[UsageDetails](event_category="UsageEvent", event_type="VM", event_source="agent", details=details)
+    bus.publish(event)
+    bus.publish_many([event, Event(event_category="UsageEvent", event_type="VM", event_source="agent")])
+    FanOut({"ours": bus}).publish(event)
+    typed(event)
+    bare = Event(event_category="UsageEvent", event_type="VM", event_source="agent", details={"cpu": 4, "tags": ["a"]})
+    with_plain_details(bare)
+    with_plain_details(Event(event_category="a", event_type="b", event_source="c"))
+    read: Event[UsageDetails] = Event[UsageDetails].model_validate({})
+    print(as_plain_events_do(bare), as_plain_events_do(read))
+
+
 async def awaiting(bus: EventBus, event: Event) -> None:
     await bus.publish(event)
 
@@ -123,9 +195,34 @@ def subscribing(bus: EventBus) -> None:
     bus.subscribe(EventTopic(), either)
     bus.subscribe(EventTopic(), billing.on_event)
     bus.subscribe(EventTopic(), lambda event: print(event.event_type))
+    as_protocol = TypedBilling()
+    bus.subscribe(EventTopic(), as_protocol, group="billing")
+    bus.subscribe(EventTopic(), TypedNotifying())
+    bus.subscribe(EventTopic(), TypedBilling().on_event)
+    bus.subscribe(EventTopic(), typed)
+    bus.subscribe(EventTopic(), typed_either)
     many: Sequence[UUID] = bus.subscribe_all(subscribers)
     bus.unsubscribe(first, billing, timeout_seconds=5)
     print(many)
+
+
+def from_others(message: ForeignMessage) -> Event:
+    return Event(event_category="a", event_type="b", event_source=message.routing_key)
+
+
+def typed_from_others(message: ForeignMessage) -> Event[UsageDetails]:
+    return Event[UsageDetails](event_category="a", event_type="b", event_source="c", details=UsageDetails(account="a"))
+
+
+def to_others(event: Event) -> ForeignMessage:
+    return ForeignMessage(routing_key=event.event_type, body=b"{}")
+
+
+def foreign(bus: EventBus) -> None:
+    bus.subscribe(ForeignSource("theirs", from_others, binding_keys=["a.#"], lane=str.lower), plain, group="bridge")
+    bus.subscribe(ForeignSource("theirs", typed_from_others, exclusive=True), typed)
+    subscribers.on(ForeignSource("theirs", from_others), group="bridge", ordered=True)(plain)
+    connect(exchange="theirs", encoder=to_others).publish(from_others(ForeignMessage(routing_key="a", body=b"")))
 
 
 def watching(bus: EventBus) -> bool:
@@ -156,10 +253,13 @@ def main() -> None:
 def mistakes(bus: EventBus, event: Event) -> None:
     """What mypy must refuse: each of these is a row of the bad-input table or a typing error."""
     Event(event_category="a", event_type="b")  # type: ignore[call-arg]
-    # pydantic's own plug-in for mypy, which some users have, takes anything here
-    Event(event_category=5, event_type="b", event_source="c")  # type: ignore[arg-type, unused-ignore]
+    Event(event_category=5, event_type="b", event_source="c")  # type: ignore[arg-type]
     Event(event_category="a", event_type="b", event_source="c", resource_uid="d")  # type: ignore[call-arg]
     event.description = "changed"  # type: ignore[misc]
+    event.details = {}  # type: ignore[misc]
+    typed(event)  # type: ignore[arg-type]
+    with_plain_details(Event[UsageDetails](event_category="a", event_type="b", event_source="c"))  # type: ignore[arg-type]
+    print(Event[UsageDetails](event_category="a", event_type="b", event_source="c").details.acount)  # type: ignore[attr-defined]
     EventTopic(event_type=5)  # type: ignore[arg-type]
     EventTopic(eventtype="VM.START")  # type: ignore[call-arg]
     bus.publish("VM.START")  # type: ignore[arg-type]
@@ -172,3 +272,5 @@ def mistakes(bus: EventBus, event: Event) -> None:
     bus.unsubscribe("6f2d")  # type: ignore[arg-type]
     subscribers.on("VM.#")  # type: ignore[arg-type]
     connect(5)  # type: ignore[arg-type]
+    connect(encoder=from_others)  # type: ignore[arg-type]
+    ForeignSource("theirs", to_others)  # type: ignore[arg-type]
