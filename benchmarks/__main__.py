@@ -25,6 +25,7 @@ from benchmarks.report import print_report
 from benchmarks.results import Results
 from benchmarks.runner import ClientFailedError
 from benchmarks.scene import Scene
+from benchmarks.source import measure_source
 from benchmarks.throughput import Throughput
 from benchmarks.workload import write_messages
 from bus_amqp.testing.real_broker import RealBroker, start_broker
@@ -53,7 +54,7 @@ def main(
 ) -> None:
     """Measure bus_amqp and its peers; print tables, write JSON and a picture.
 
-    Parts: publish, deliver, latency, call, disk, memory, import.
+    Parts: publish, deliver, latency, call, source, disk, memory, import.
     """
     plan = replace(
         Plan(), parts=_chosen(only, PARTS), peers=_chosen(peers, PEERS), rounds=rounds,
@@ -113,6 +114,10 @@ def _parts(
         _say("publish() without a broker")
         results.call = measure_call(plan)
 
+    def source() -> None:
+        _say("publishing through a source")
+        results.source = measure_source(plan, _say)
+
     def disk() -> None:
         _say("the disk outbox beside the memory outbox")
         results.disk = measure_disk(plan, url, scene, _say)
@@ -127,7 +132,7 @@ def _parts(
 
     measures = {
         "publish": throughput, "deliver": throughput, "latency": latency,
-        "call": call, "disk": disk, "memory": memory, "import": start_up,
+        "call": call, "source": source, "disk": disk, "memory": memory, "import": start_up,
     }  # fmt: skip
     wanted = {measures[part]: part for part in reversed(plan.parts)}  # publish and deliver are one
     return ((part, measure) for measure, part in reversed(wanted.items()))

@@ -10,7 +10,7 @@ BUS = "bus"
 PY_AMQP = "py_amqp"
 FASTSTREAM = "faststream"
 QUEUE_TYPES = ("classic", "quorum")
-PARTS = ("publish", "deliver", "latency", "call", "disk", "memory", "import")
+PARTS = ("publish", "deliver", "latency", "call", "source", "disk", "memory", "import")
 
 # Neighbours in this order are the pairs whose ratio is asked for; every other round goes backwards.
 PEERS = (C_CLIENT, BUS, PY_AMQP, FASTSTREAM, "pika", "aio_pika", "kombu")
@@ -44,8 +44,10 @@ class Plan:
     latency_events: int = 400
     latency_rate: float = 200.0
     call_events: int = 50_000
+    source_events: int = 30_000
     memory_events: tuple[int, int] = (100_000, 1_000_000)
     start_up_runs: int = 7
+    command_runs: int = 40
     is_quick: bool = False
 
     def events_for(self, mode: str, peer: str) -> int:
@@ -61,5 +63,7 @@ def quick(plan: Plan) -> Plan:
     """Return a plan of the same shape that takes under two minutes: for looking, not for quoting."""
     return Plan(
         parts=plan.parts, peers=plan.peers, rounds=1, latency_rounds=1, events=min(plan.events, 6_000),
-        latency_events=200, call_events=20_000, memory_events=(20_000, 100_000), start_up_runs=3, is_quick=True,
+        latency_events=200, call_events=20_000, source_events=6_000, memory_events=(20_000, 100_000), start_up_runs=3,
+        command_runs=7,
+        is_quick=True,
     )  # fmt: skip

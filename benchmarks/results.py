@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.latency import LatencySample
 from benchmarks.plan import QUEUE_TYPES, Plan
-from benchmarks.targets import Target, alone_targets, disk_targets, latency_targets, throughput_targets
+from benchmarks.targets import Target, alone_targets, disk_targets, latency_targets, source_targets, throughput_targets
 from benchmarks.throughput import Sample, matching
 
 _PACKAGES = ("bus-amqp", "amqp", "kombu", "pika", "aio-pika", "faststream", "pydantic")
@@ -30,6 +30,7 @@ class Results:
     throughput: list[Sample] = field(default_factory=list)
     latency: list[LatencySample] = field(default_factory=list)
     call: dict[str, float] = field(default_factory=dict)
+    source: dict[str, float] = field(default_factory=dict)
     disk: dict[str, float] = field(default_factory=dict)
     memory: dict[str, float] = field(default_factory=dict)
     start_up: dict[str, float] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class Results:
         return [
             *throughput_targets(self.throughput),
             *latency_targets(self.latency),
+            *source_targets(self.source),
             *disk_targets(self.disk),
             *alone_targets(self.call, self.memory, self.start_up),
         ]
@@ -77,6 +79,7 @@ class Results:
             "throughput": [asdict(sample) for sample in self.throughput],
             "latency": [asdict(sample) for sample in self.latency],
             "publish_call": self.call,
+            "source": self.source,
             "disk_outbox": self.disk,
             "memory": self.memory,
             "start_up": self.start_up,

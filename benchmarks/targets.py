@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from benchmarks.c_client.build import NAME as C_CLIENT
 from benchmarks.latency import LatencySample
 from benchmarks.plan import BUS, FASTSTREAM, PY_AMQP, QUEUE_TYPES
+from benchmarks.source import source_names
 from benchmarks.throughput import Sample, matching
 
 
@@ -95,9 +96,20 @@ def alone_targets(call: dict[str, float], memory: dict[str, float], start_up: di
         Target("publish(), no broker: p50", 20, False, call.get("p50_us"), unit="us"),
         Target("publish(), no broker: p99.9", 2_000, False, call.get("p999_us"), unit="us"),
         Target("memory, 1,000,000 - 100,000", 8, False, memory.get("growth_mib"), unit="MiB"),
-        Target("import bus_amqp", 250, False, start_up.get("import_ms"), unit="ms"),
+        Target("import Event, EventTopic, connect", 250, False, start_up.get("import_ms"), unit="ms"),
         Target("bus-amqp --help", 600, False, start_up.get("help_ms"), unit="ms"),
     ]
+
+
+def source_targets(source: dict[str, float]) -> list[Target]:
+    """Return what publishing through each source costs the caller, beside doing the same by hand."""
+    return [
+        Target(
+            f"{name}: through the source / by hand", 1.5, False, source[f"{name}_ratio"],
+            (source[f"{name}_least_ratio"], source[f"{name}_most_ratio"]),
+        )
+        for name in source_names(source)
+    ]  # fmt: skip
 
 
 def disk_targets(disk: dict[str, float]) -> list[Target]:
@@ -109,7 +121,10 @@ def disk_targets(disk: dict[str, float]) -> list[Target]:
         Target("publish(), disk outbox: p50", no_limit, False, disk.get("call_p50_us"), unit="us"),
         Target("publish(), disk outbox: p99.9", no_limit, False, disk.get("call_p999_us"), unit="us"),
         Target("spool: connect, publish, close: p50", 5, False, disk.get("spool_p50_ms"), unit="ms"),
-        Target("publish --spool less bare python", no_limit, False, disk.get("spool_command_ms"), unit="ms"),
+        Target("publish --spool less bare python", 5, False, disk.get("spool_command_ms"), unit="ms"),
+        Target("  the same, the quickest runs", no_limit, False, disk.get("spool_command_least_ms"), unit="ms"),
+        Target("  the same, CPU", no_limit, False, disk.get("spool_command_cpu_ms"), unit="ms"),
+        Target("  re, as pip before 26 adds it, CPU", no_limit, False, disk.get("installers_re_cpu_ms"), unit="ms"),
     ]
 
 

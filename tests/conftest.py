@@ -1,4 +1,4 @@
-"""What all tests share: the two real brokers, an exchange of one's own, and the proof that no thread is left.
+"""What all tests share: real brokers and a database, an exchange of one's own, and the proof that no thread is left.
 
 A broker starts with the first test that needs it, and not at all in a run that needs none.  Where it cannot be started
 the tests that need it are skipped by name in the last lines of the run; with ``CI=true`` they fail.
@@ -9,15 +9,19 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from bus_amqp.errors import EventBusException
 from bus_amqp.testing.broker import RealBroker
-from tests.real_brokers import DOCKER, LOCAL, RealBrokers
+from tests.real_brokers import DOCKER, LOCAL, POSTGRESQL, RealBrokers, Server
+
+if TYPE_CHECKING:
+    from tests.examples.postgresql import PrivatePostgreSQL
 
 THREAD_SECONDS = 2.0
-_BROKER_FIXTURES = {"rabbitmq": (DOCKER, LOCAL), "rabbitmq_4": (DOCKER,), "rabbitmq_3_10": (LOCAL,)}
+_FIXTURES = {"rabbitmq_4": DOCKER, "rabbitmq_3_10": LOCAL, "postgresql": POSTGRESQL}
 _brokers = pytest.StashKey[RealBrokers]()
 
 
@@ -74,16 +78,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _needed_by(item: pytest.Item) -> set[str]:
     parameters = getattr(getattr(item, "callspec", None), "id", "")
-    named = {name for name in (DOCKER, LOCAL) if name in parameters}
-    if named:
-        return named
-    fixtures = set(getattr(item, "fixturenames", ()))
-    return {name for fixture in fixtures & set(_BROKER_FIXTURES) for name in _BROKER_FIXTURES[fixture]}
+    named = {name for name in (DOCKER, LOCAL, POSTGRESQL) if name in parameters}
+    return named | {_FIXTURES[fixture] for fixture in set(getattr(item, "fixturenames", ())) & set(_FIXTURES)}
 
 
 @pytest.fixture(scope="session")
 def real_broker(pytestconfig: pytest.Config) -> Callable[[str], RealBroker]:
     """Return the way to a broker by its name, for fixtures that choose among transports."""
+    return lambda name: _broker(pytestconfig, name)
+
+
+@pytest.fixture(scope="session")
+def real_server(pytestconfig: pytest.Config) -> Callable[[str], Server]:
+    """Return the way to a broker or database by its name, for fixtures that choose."""
     return lambda name: _broker(pytestconfig, name)
 
 
@@ -97,6 +104,12 @@ def rabbitmq_4(pytestconfig: pytest.Config) -> RealBroker:
 def rabbitmq_3_10(pytestconfig: pytest.Config) -> RealBroker:
     """This machine's rabbitmq-server (3.10 on Debian 12) as a private node."""
     return _broker(pytestconfig, LOCAL)
+
+
+@pytest.fixture(scope="session")
+def postgresql(pytestconfig: pytest.Config) -> "PrivatePostgreSQL":
+    """This machine's PostgreSQL as a private cluster."""
+    return _broker(pytestconfig, POSTGRESQL)
 
 
 @pytest.fixture(scope="session", params=[DOCKER, LOCAL])
@@ -138,7 +151,7 @@ def _threads_of_the_bus() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if thread.name.startswith(("bus-", "tcp-proxy-"))}
 
 
-def _broker(config: pytest.Config, name: str) -> RealBroker:
+def _broker(config: pytest.Config, name: str) -> Server:
     try:
         return config.stash[_brokers].get(name)
     except EventBusException as exc:

@@ -1,6 +1,7 @@
-"""``RealBrokers``: the two brokers of a test run, started when first needed, side by side.
+"""``RealBrokers``: the two brokers of a test run, and a database, started when first needed, side by side.
 
-RabbitMQ 4 comes out of Docker through testcontainers, RabbitMQ 3.10 is this machine's package as a private node.
+RabbitMQ 4 comes out of Docker through testcontainers, RabbitMQ 3.10 is this machine's package as a private node, and
+so is PostgreSQL, which the examples are tried with.
 Where a run has several workers, each has brokers of its own: tests kill, block and restart them.
 """
 
@@ -13,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from bus_amqp.errors import EventBusException, TransportError
 from bus_amqp.testing.broker import RealBroker
@@ -27,10 +28,22 @@ if TYPE_CHECKING:
 
 DOCKER = "rabbitmq-4-docker"
 LOCAL = "rabbitmq-3.10-local"
+POSTGRESQL = "postgresql-local"
 _RABBITMQ_PORT = "5672/tcp"
 
 
 Report = tuple[dict[str, str], dict[str, str], dict[str, int]]
+
+
+class Server(Protocol):
+    """What was started, and is ended with the run."""
+
+    @property
+    def kind(self) -> str:
+        """Version and place."""
+
+    def stop(self) -> None:
+        """End it, and leave nothing."""
 
 
 class RealBrokers:
@@ -38,7 +51,7 @@ class RealBrokers:
 
     def __init__(self) -> None:
         self._expected: set[str] = set()
-        self._starts: dict[str, Future[RealBroker]] = {}
+        self._starts: dict[str, Future[Server]] = {}
         self._missing: Counter[str] = Counter()
         self._kinds: dict[str, str] = {}  # what ran, by name; also in workers that have ended
         self._errors: dict[str, str] = {}  # what did not
@@ -47,8 +60,8 @@ class RealBrokers:
         """Announce what the run will need."""
         self._expected = set(names)
 
-    def get(self, name: str) -> RealBroker:
-        """Return the broker; the first call starts all that are expected."""
+    def get(self, name: str) -> Server:
+        """Return the server; the first call starts all that are expected."""
         if name not in self._starts:
             self._start_all({name, *self._expected} - set(self._starts))
         return self._starts[name].result()
@@ -80,7 +93,10 @@ class RealBrokers:
         """What was used and what could not run, a line each."""
         kinds, errors, missing = self.report()
         return [
-            *(f"broker {name}: {kind}" for name, kind in sorted(kinds.items())),
+            *(
+                f"{'database' if name == POSTGRESQL else 'broker'} {name}: {kind}"
+                for name, kind in sorted(kinds.items())
+            ),
             *(
                 f"NOT RUN: {missing.get(name, 0)} tests that need {name}: {error}"
                 for name, error in sorted(errors.items())
@@ -97,7 +113,7 @@ class RealBrokers:
     def _start_all(self, names: set[str]) -> None:
         with ThreadPoolExecutor(thread_name_prefix="start-broker") as starters:
             for name in names:
-                self._starts[name] = starters.submit(_start_in_docker if name == DOCKER else _start_here)
+                self._starts[name] = starters.submit(_STARTS[name])
 
 
 def _start_here() -> RealBroker:
@@ -132,6 +148,12 @@ def _start_in_docker() -> RealBroker:
     return broker
 
 
+def _start_postgresql() -> Server:
+    from tests.examples.postgresql import PrivatePostgreSQL  # here: a run without it needs no driver
+
+    return PrivatePostgreSQL()
+
+
 class TestcontainersBroker(DockerBroker):
     """A container that testcontainers made, and removes (its reaper does, should this process be killed)."""
 
@@ -144,3 +166,6 @@ class TestcontainersBroker(DockerBroker):
     def stop(self) -> None:
         """Remove the container and its volume."""
         self._made_by_testcontainers.stop()
+
+
+_STARTS = {DOCKER: _start_in_docker, LOCAL: _start_here, POSTGRESQL: _start_postgresql}

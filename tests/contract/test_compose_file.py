@@ -1,5 +1,6 @@
 """The scene in containers: what ``docker compose --profile demo up`` reads."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import yaml
 
 from bus_amqp.process.loader import load_subscribers
 
-FILE = Path(__file__).parents[2] / "docker-compose.yml"
+TOP = Path(__file__).parents[2]
+FILE = TOP / "docker-compose.yml"
 BROKER, PUBLISHER = "rabbitmq", "publisher"
 
 
@@ -34,12 +36,14 @@ def test_the_publisher_waits_until_every_consumer_consumes(services: dict[str, A
 
 def test_a_consumer_is_healthy_once_it_has_said_so(consumers: dict[str, Any]) -> None:
     """A check of another file than the one that `run` makes would hold the publisher back for ever."""
+    build = tomllib.loads((TOP / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    [here] = [source for source, target in build["force-include"].items() if target == "bus_amqp/examples"]
     for name, service in consumers.items():
         _, reference, option, file = service["command"]
 
         assert option == "--ready-file", name
         assert service["healthcheck"]["test"] == ["CMD", "test", "-e", file], name
-        load_subscribers(reference)
+        load_subscribers(reference.replace("bus_amqp.examples", here.replace("/", ".")))
 
 
 def test_who_has_no_ready_file_is_not_asked_for_it(services: dict[str, Any]) -> None:
