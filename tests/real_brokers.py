@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from bus_amqp.errors import EventBusException, TransportError
-from bus_amqp.testing.broker import RealBroker
+from bus_amqp.testing.broker import ARGUMENTS_VARIABLE, BROKER_ARGUMENTS, RealBroker
 from bus_amqp.testing.docker_broker import DEFAULT_IMAGE, DockerBroker, engine_answers
 from bus_amqp.testing.free_port import free_port
 from bus_amqp.testing.private_node import find_rabbitmq_server
@@ -136,6 +136,7 @@ def _start_in_docker() -> RealBroker:
         # One fixed loopback port: a published port that Docker chooses is another one after a restart.
         port = free_port()
         container.ports = {_RABBITMQ_PORT: ("127.0.0.1", port)}
+        container.with_env(ARGUMENTS_VARIABLE, BROKER_ARGUMENTS)
         container.start()
     except (DockerException, OSError) as exc:
         raise TransportError(f"no RabbitMQ from Docker: {exc}") from exc

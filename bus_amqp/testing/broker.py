@@ -12,6 +12,12 @@ from bus_amqp.errors import ConnectionLostError, InvalidArgumentError
 from bus_amqp.testing.greeting import read_version
 from bus_amqp.transport.amqp.address import parse_address
 
+# Handed to every broker that we start.  A message whose time ran out while the broker was down is dead-lettered as soon
+# as its queue is back, which may be before the exchanges are (300 queues are enough); nothing is lost, but the broker
+# asks again only after this many milliseconds, by default after three minutes.
+ARGUMENTS_VARIABLE = "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"
+BROKER_ARGUMENTS = "-rabbit dead_letter_worker_publisher_confirm_timeout 10000"
+
 
 class RealBroker(ABC):
     """A RabbitMQ.  As a context manager it is stopped, and all it holds is forgotten, at the end."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from bus_amqp.errors import TransportError
-from bus_amqp.testing.broker import RealBroker
+from bus_amqp.testing.broker import ARGUMENTS_VARIABLE, BROKER_ARGUMENTS, RealBroker
 from bus_amqp.testing.command import run_command
 from bus_amqp.testing.greeting import wait_for_version
 
@@ -18,6 +18,7 @@ _ASK_SECONDS = 15.0
 _PULL_SECONDS = 300.0
 _START_SECONDS = 120.0
 _END_SECONDS = 30.0
+_ARGUMENTS = f"--env={ARGUMENTS_VARIABLE}={BROKER_ARGUMENTS}"
 _POLL_SECONDS = 0.1
 
 
@@ -93,7 +94,7 @@ class DockerBroker(RealBroker):
     def _launched_by_run(cls, image: str, name: str, amqp_port: int, management_port: int) -> Self:
         ports = [f"--publish=127.0.0.1:{amqp_port}:5672", f"--publish=127.0.0.1:{management_port}:15672"]
         # The node's data lies under its host's name; with a fixed one it is found again.
-        run = ["docker", "run", "--detach", f"--name={name}", "--hostname=rabbitmq", *ports, image]
+        run = ["docker", "run", "--detach", f"--name={name}", "--hostname=rabbitmq", _ARGUMENTS, *ports, image]
         return cls(run_command(run, timeout_seconds=_PULL_SECONDS).strip(), amqp_port=amqp_port)
 
     @classmethod
@@ -112,7 +113,7 @@ class DockerBroker(RealBroker):
         ``ports``: from the container's (5672 among them) to this machine's.  ``files`` are put into ``/etc/rabbitmq``.
         """
         published = [f"--publish=127.0.0.1:{here}:{inside}" for inside, here in ports.items()]
-        create = ["docker", "create", f"--name={name}", "--hostname=rabbitmq", *published, image]
+        create = ["docker", "create", f"--name={name}", "--hostname=rabbitmq", _ARGUMENTS, *published, image]
         container = run_command(create, timeout_seconds=_PULL_SECONDS).strip()
         broker = cls(container, amqp_port=ports[5672])
         try:

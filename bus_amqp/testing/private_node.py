@@ -17,7 +17,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bus_amqp.errors import TransportError
-from bus_amqp.testing.broker import RealBroker
+from bus_amqp.testing.broker import ARGUMENTS_VARIABLE, BROKER_ARGUMENTS, RealBroker
 from bus_amqp.testing.command import run_command, with_variables
 from bus_amqp.testing.free_port import free_port, is_free
 from bus_amqp.testing.greeting import wait_for_version
@@ -205,7 +205,7 @@ class PrivateNode(RealBroker):
             "RABBITMQ_CONF_ENV_FILE": str(inside / "rabbitmq-env.conf"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(inside / "enabled_plugins"),
             "RABBITMQ_PID_FILE": str(inside / "rabbit.pid"),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            ARGUMENTS_VARIABLE: f"-kernel inet_dist_use_interface {{127,0,0,1}} {BROKER_ARGUMENTS}",
         }
 
     def _wait_until_port_is_free(self) -> None:

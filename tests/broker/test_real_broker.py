@@ -21,6 +21,13 @@ print(broker.url)
 """
 
 
+def test_each_asks_again_soon_for_what_it_could_not_dead_letter(rabbitmq: RealBroker):
+    """By default a retry whose time came while the broker was down may come three minutes after it is up."""
+    asked = rabbitmq.rabbitmqctl("eval", "application:get_env(rabbit, dead_letter_worker_publisher_confirm_timeout).")
+
+    assert asked.split() == ["{ok,10000}"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["kill", "restart"])
 def test_a_broker_comes_back_on_its_url_with_what_it_held(rabbitmq: RealBroker, fault: str):

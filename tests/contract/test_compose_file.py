@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from bus_amqp.process.loader import load_subscribers
+from bus_amqp.testing.broker import ARGUMENTS_VARIABLE, BROKER_ARGUMENTS
 
 TOP = Path(__file__).parents[2]
 FILE = TOP / "docker-compose.yml"
@@ -23,6 +24,11 @@ def services() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def consumers(services: dict[str, Any]) -> dict[str, Any]:
     return {name: service for name, service in services.items() if service.get("command", [""])[0] == "run"}
+
+
+def test_its_broker_is_started_as_ours_are(services: dict[str, Any]) -> None:
+    """Whoever starts it by hand must not meet another broker than our tests do."""
+    assert services[BROKER]["environment"] == {ARGUMENTS_VARIABLE: BROKER_ARGUMENTS}
 
 
 def test_the_publisher_waits_until_every_consumer_consumes(services: dict[str, Any], consumers: dict[str, Any]) -> None:
