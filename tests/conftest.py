@@ -15,18 +15,20 @@ import pytest
 
 from bus_amqp.errors import EventBusException
 from bus_amqp.testing.broker import RealBroker
+from bus_amqp.testing.recorder import Recorder
+from tests.patience import TIMEOUT_SECONDS
 from tests.real_brokers import DOCKER, LOCAL, POSTGRESQL, RealBrokers, Server
 
 if TYPE_CHECKING:
     from tests.examples.postgresql import PrivatePostgreSQL
 
-THREAD_SECONDS = 2.0
 _FIXTURES = {"rabbitmq_4": DOCKER, "rabbitmq_3_10": LOCAL, "postgresql": POSTGRESQL}
 _brokers = pytest.StashKey[RealBrokers]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One set of brokers for the run."""
+    """One set of brokers for the run, and one patience for all recorders."""
+    Recorder.patience_seconds = TIMEOUT_SECONDS
     config.stash[_brokers] = RealBrokers()
 
 
@@ -140,7 +142,7 @@ def no_thread_is_left() -> Iterator[None]:
 
     yield
 
-    deadline = time.monotonic() + THREAD_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     for thread in _threads_of_the_bus() - before:
         thread.join(max(0.0, deadline - time.monotonic()))
     left = sorted(thread.name for thread in _threads_of_the_bus() - before)

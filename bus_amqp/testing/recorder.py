@@ -14,7 +14,13 @@ from bus_amqp.event import Event
 
 
 class Recorder:
-    """Remembers events in the order in which they were handled.  Safe from any thread."""
+    """Remembers events in the order in which they were handled.  Safe from any thread.
+
+    ``patience_seconds``: how long ``wait_for`` waits unless told otherwise.  Raise it for all recorders where tests run
+    on a busy machine: ``Recorder.patience_seconds = 20``.
+    """
+
+    patience_seconds = 5.0
 
     def __init__(self) -> None:
         self._changed = threading.Condition()  # never held while calling out
@@ -53,12 +59,13 @@ class Recorder:
             self._events.clear()
             self._distinct.clear()
 
-    def wait_for(self, count: int, timeout_seconds: float = 5.0) -> Recorder:
+    def wait_for(self, count: int, timeout_seconds: float | None = None) -> Recorder:
         """Wait until ``count`` different events came (a second delivery is no news); return the recorder itself.
 
         Raises ``AssertionError`` that tells how many came in time.
         """
-        deadline = time.monotonic() + timeout_seconds
+        patience_seconds = self.patience_seconds if timeout_seconds is None else timeout_seconds
+        deadline = time.monotonic() + patience_seconds
         with self._changed:
             while len(self._distinct) < count:
                 remaining = deadline - time.monotonic()
@@ -67,6 +74,6 @@ class Recorder:
             came, deliveries = len(self._distinct), len(self._events)
         if came < count:
             raise AssertionError(
-                f"waited {timeout_seconds} s for {count} events: {came} came (in {deliveries} deliveries)"
+                f"waited {patience_seconds} s for {count} events: {came} came (in {deliveries} deliveries)"
             )
         return self

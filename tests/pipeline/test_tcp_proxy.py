@@ -11,8 +11,8 @@ import pytest
 
 from bus_amqp.testing.proxied_connection import Conditions, ProxiedConnection
 from bus_amqp.testing.tcp_proxy import TcpProxy
+from tests.patience import TIMEOUT_SECONDS
 
-SOON_SECONDS = 2.0
 NOT_SECONDS = 0.15  # how long nothing must arrive
 
 
@@ -20,9 +20,9 @@ class Pair:
     """A client's socket and the socket that the target got for it through the proxy."""
 
     def __init__(self, proxy: TcpProxy, listener: socket.socket) -> None:
-        self.client = socket.create_connection(("127.0.0.1", proxy.port), timeout=SOON_SECONDS)
+        self.client = socket.create_connection(("127.0.0.1", proxy.port), timeout=TIMEOUT_SECONDS)
         self.target, _ = listener.accept()
-        self.target.settimeout(SOON_SECONDS)
+        self.target.settimeout(TIMEOUT_SECONDS)
 
     def close(self) -> None:
         self.client.close()
@@ -32,7 +32,7 @@ class Pair:
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(SOON_SECONDS)
+        listener.settimeout(TIMEOUT_SECONDS)
         yield listener
 
 
@@ -66,7 +66,7 @@ def is_silent(end: socket.socket) -> bool:
     except TimeoutError:
         return True
     finally:
-        end.settimeout(SOON_SECONDS)
+        end.settimeout(TIMEOUT_SECONDS)
     return False
 
 
@@ -107,14 +107,14 @@ def test_a_path_that_is_dribbled_does_not_keep_the_others_waiting(listener: sock
     """One thread serves all: a large piece that goes out byte by byte must not cost the others their heartbeats."""
 
     def connected() -> tuple[socket.socket, socket.socket]:
-        near = socket.create_connection(listener.getsockname(), timeout=SOON_SECONDS)
+        near = socket.create_connection(listener.getsockname(), timeout=TIMEOUT_SECONDS)
         return near, listener.accept()[0]
 
     (client, client_end), (target, target_end) = connected(), connected()
     with contextlib.closing(selectors.DefaultSelector()) as selector, client, target:
         connection = ProxiedConnection(client_end, target_end, selector, Conditions(piece_bytes=1))
         target.sendall(bytes(2_000))
-        select.select([target_end], [], [], SOON_SECONDS)
+        select.select([target_end], [], [], TIMEOUT_SECONDS)
         connection.on_ready(target_end, selectors.EVENT_READ)
 
         connection.forward(time.monotonic())
@@ -157,7 +157,7 @@ def test_refuse_looks_like_a_broker_that_is_gone(proxy: TcpProxy, pair: Pair, li
     with pytest.raises(ConnectionResetError):
         pair.client.recv(1)
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", proxy.port), timeout=SOON_SECONDS)
+        socket.create_connection(("127.0.0.1", proxy.port), timeout=TIMEOUT_SECONDS)
     proxy.restore()
     Pair(proxy, listener).close()
 
@@ -212,7 +212,7 @@ def test_a_target_that_is_down_ends_the_connection(listener: socket.socket, prox
     """With the broker killed behind the proxy, a client's connection ends at once instead of hanging."""
     listener.close()
 
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=SOON_SECONDS) as client:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=TIMEOUT_SECONDS) as client:
         assert client.recv(1) == b""
 
 
@@ -229,7 +229,7 @@ def test_closing_twice_is_harmless_and_a_closed_proxy_is_gone(proxy: TcpProxy):
     proxy.close()
 
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", proxy.port), timeout=SOON_SECONDS)
+        socket.create_connection(("127.0.0.1", proxy.port), timeout=TIMEOUT_SECONDS)
 
 
 def test_a_narrow_path_takes_its_time_and_loses_nothing(proxy: TcpProxy, pair: Pair):
@@ -255,7 +255,7 @@ def test_what_is_held_back_and_what_was_forwarded_is_counted(proxy: TcpProxy, pa
     receive(pair.target, 7)
     proxy.blackhole(down=False)
     pair.client.sendall(b"held")
-    deadline = time.monotonic() + SOON_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while proxy.held_bytes < 4 and time.monotonic() < deadline:
         pass
 

@@ -1,14 +1,12 @@
 """How tests wait: for a condition, with a deadline, never for a length of time."""
 
-import os
 import threading
 import time
 from collections.abc import Callable
 
+from tests.patience import TIMEOUT_SECONDS
+
 LOOK_SECONDS = 0.01
-# Generous: a deadline is there to end a test that has failed, not to measure.  `make sabotage`, whose tests are
-# meant to fail, asks for less.
-TIMEOUT_SECONDS = float(os.environ.get("PROMISE_TIMEOUT_SECONDS", "20"))
 
 
 def wait_until(condition: Callable[[], object], what: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:

@@ -174,7 +174,7 @@ def _run_tests(copy: Path, tests: Sequence[str], timeout_seconds: float) -> subp
 
 
 def _variables(copy: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(copy), "PROMISE_TIMEOUT_SECONDS": "4"}
+    return {**os.environ, "PYTHONPATH": str(copy), "TEST_TIMEOUT_SECONDS": "4"}
 
 
 if __name__ == "__main__":

@@ -15,8 +15,9 @@ from bus_amqp.topology.plan import Plan
 from bus_amqp.transport.base import QueueState
 from bus_amqp.transport.signals import Signal
 from bus_amqp.wire.message import Delivery, Message, Properties
+from tests.patience import TIMEOUT_SECONDS
 
-WAIT_SECONDS = 5.0
+WAIT_SECONDS = TIMEOUT_SECONDS
 
 
 def wait_until(condition: Callable[[], object], what: str = "the condition") -> None:

@@ -14,8 +14,9 @@ from typing import Self
 from amqp import spec
 from amqp.serialization import dumps, loads
 
+from tests.patience import TIMEOUT_SECONDS
+
 Script = Callable[["Peer"], None]
-WAIT_SECONDS = 5.0
 
 
 class Peer:
@@ -94,7 +95,7 @@ class FakeBroker:
         self._mechanisms = mechanisms
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(WAIT_SECONDS)
+        self._listener.settimeout(TIMEOUT_SECONDS)
         self._peer: socket.socket | None = None
         self.error: BaseException | None = None  # of the script
         self.port: int = self._listener.getsockname()[1]
@@ -114,7 +115,7 @@ class FakeBroker:
         if self._peer is not None:
             with contextlib.suppress(OSError):
                 self._peer.shutdown(socket.SHUT_RDWR)
-        self._thread.join(WAIT_SECONDS)
+        self._thread.join(TIMEOUT_SECONDS)
         if error is None and self.error is not None:
             raise self.error
 
@@ -124,7 +125,7 @@ class FakeBroker:
         except OSError:  # the test was over before the client came
             return
         self._peer = accepted
-        accepted.settimeout(WAIT_SECONDS)
+        accepted.settimeout(TIMEOUT_SECONDS)
         try:
             if self._tls is not None:
                 accepted = self._peer = self._tls.wrap_socket(accepted, server_side=True)

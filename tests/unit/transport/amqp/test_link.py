@@ -13,7 +13,7 @@ from bus_amqp.transport.amqp.frames import FrameParser
 from bus_amqp.transport.amqp.link import Link
 from bus_amqp.transport.amqp.writing import SocketStream
 
-HEARTBEAT_SECONDS = 0.5
+HEARTBEAT_SECONDS = 60.0
 
 
 @pytest.fixture
