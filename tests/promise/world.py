@@ -78,7 +78,7 @@ class World(ABC):
         queue = names.dead_queue(self.exchange, group)
         wait_until(lambda: (state := self.queue_state(queue)) and state.ready >= count, f"{count} dead letters")
         letters = self.dead_letters(group)
-        assert len(letters) == count
+        assert len(letters) == count, letters
         return letters
 
     def _connection_settings(self) -> Mapping[str, Any]:
