@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit, urlunsplit
 
 from bus_amqp.sections import ConnectionSettings
@@ -40,6 +41,17 @@ def turns(connection: AmqpConnection, is_done: Callable[[Sequence[Signal]], bool
     while not is_done(signals):
         assert time.monotonic() < deadline, f"only {signals[-5:]} of {len(signals)} signals"
         signals += connection.turn(0.5)
+    return signals
+
+
+def turns_while(connection: AmqpConnection, work: Callable[[], object]) -> list[Signal]:
+    """Turn while another thread works: a connection that nobody turns sends no heartbeats."""
+    signals: list[Signal] = []
+    with ThreadPoolExecutor(1) as executor:
+        working = executor.submit(work)
+        while not working.done():
+            signals += connection.turn(0.1)
+        working.result()
     return signals
 
 

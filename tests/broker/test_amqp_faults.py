@@ -24,6 +24,7 @@ from tests.broker.amqp_workbench import (
     a_plan,
     receive,
     turns,
+    turns_while,
     with_login,
 )
 
@@ -143,17 +144,17 @@ def test_a_memory_alarm_is_told_with_its_reason_and_costs_no_connection(
     connection = connect(heartbeat_seconds=2)
     connection.declare(a_plan(exchange))
     channel = connection.publish_channel()
-    rabbitmq.rabbitmqctl("set_vm_memory_high_watermark", "0.000001")
+    signals = turns_while(connection, lambda: rabbitmq.rabbitmqctl("set_vm_memory_high_watermark", "0.000001"))
     try:
         channel.send([Message("key", b"x" * 100_000)] * 200)
-        signals = turns(connection, lambda found: any(isinstance(one, Blocked) for one in found))
+        signals += turns(connection, lambda found: any(isinstance(one, Blocked) for one in found))
         (blocked,) = [one for one in signals if isinstance(one, Blocked)]
         assert "memory" in blocked.reason
         started = time.monotonic()
         while time.monotonic() - started < 5:  # longer than two heartbeats
             signals += connection.turn(1)
     finally:
-        rabbitmq.rabbitmqctl("set_vm_memory_high_watermark", "0.6")
+        signals += turns_while(connection, lambda: rabbitmq.rabbitmqctl("set_vm_memory_high_watermark", "0.6"))
 
     def confirmed(found: Sequence[Signal]) -> int:
         return max((one.sequence for one in found if isinstance(one, Confirmed)), default=0)
