@@ -38,7 +38,7 @@ def test_p7_a_deleted_dead_letter_exchange_stops_nobody(world: World) -> None:
     bus.subscribe(EventTopic(event_type="VM.STOP"), fail, group="billing", retry=NO_RETRY)
     world.delete_exchange(names.dead_exchange(world.exchange))
 
-    # By another bus: unconfirmed beside the copy it would be sent again with it, and there would rightly be two letters.
+    # By another bus: unconfirmed beside the copy it would be sent again with it, and rightly be dead-lettered twice.
     world.connect().publish(an_event(0, event_type="VM.STOP"))
     events = [an_event(number, event_type="VM.START") for number in range(1, 50)]
     for event in events:
