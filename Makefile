@@ -35,15 +35,16 @@ test: $(VENV)/.with-tools ## all tests, on memory and on both real brokers
 test-fast: $(VENV)/.with-tools ## the tests that need no broker and no root, under a minute
 	@$(BIN)/python -m pytest -m "not broker" $(PARALLEL) $(ARGS)
 
-test-pythons: $(VENV)/.with-tools ## what runs without a broker, on each other Python that this machine has
-	@found=; for version in $(OTHER_PYTHONS); do \
-	    python=$$(ls -d $(PYENV_VERSIONS)/$$version.*/bin/python 2>/dev/null | sort -V | tail -n 1); \
-	    python=$${python:-$$(command -v python$$version)}; \
-	    "$${python:-false}" -c 'import sys' 2>/dev/null || { echo "NOT RUN: no Python $$version on this machine"; continue; }; \
-	    echo "Python $$version:"; \
-	    $(MAKE) --no-print-directory test-fast PYTHON="$$python" VENV=".venv-$$version" ARGS="$(NOT_ABOUT_PYTHON)" || exit 1; \
-	    found=1; \
-	done; [ -n "$$found" ] || { echo "none of Python $(OTHER_PYTHONS) is here"; exit 1; }
+test-pythons: $(VENV)/.with-tools ## what runs without a broker, on each other Python that this machine has, side by side
+	@$(MAKE) --no-print-directory --jobs=$(words $(OTHER_PYTHONS)) --output-sync=recurse $(OTHER_PYTHONS:%=test-on-%)
+	@ls -d $(OTHER_PYTHONS:%=.venv-%) >/dev/null 2>&1 || { echo "none of Python $(OTHER_PYTHONS) is here"; exit 1; }
+
+test-on-%:
+	@python=$$(ls -d $(PYENV_VERSIONS)/$*.*/bin/python 2>/dev/null | sort -V | tail -n 1); \
+	python=$${python:-$$(command -v python$*)}; \
+	"$${python:-false}" -c 'import sys' 2>/dev/null || { echo "NOT RUN: no Python $* on this machine"; exit 0; }; \
+	echo "Python $*:"; \
+	$(MAKE) --no-print-directory test-fast PYTHON="$$python" VENV=".venv-$*" ARGS="$(NOT_ABOUT_PYTHON)"
 
 check: $(VENV)/.with-tools ## style, types, floors, and the breaks of `make sabotage` still apply; runs no test
 	@$(BIN)/ruff check

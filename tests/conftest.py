@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from bus_amqp.errors import EventBusException
 from bus_amqp.testing.broker import RealBroker
@@ -22,6 +23,9 @@ from tests.real_brokers import DOCKER, LOCAL, POSTGRESQL, RealBrokers, Server
 if TYPE_CHECKING:
     from tests.examples.postgresql import PrivatePostgreSQL
 
+# A loaded machine is slow now and then; how long one example takes, or its making, says nothing about the code.
+settings.register_profile("tests", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 _FIXTURES = {"rabbitmq_4": DOCKER, "rabbitmq_3_10": LOCAL, "postgresql": POSTGRESQL}
 _brokers = pytest.StashKey[RealBrokers]()
 
