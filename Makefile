@@ -37,7 +37,7 @@ test-fast: $(VENV)/.with-tools ## the tests that need no broker and no root, und
 
 test-pythons: $(VENV)/.with-tools ## what runs without a broker, on each other Python that this machine has, side by side
 	@$(MAKE) --no-print-directory --jobs=$(words $(OTHER_PYTHONS)) --output-sync=recurse $(OTHER_PYTHONS:%=test-on-%)
-	@ls -d $(OTHER_PYTHONS:%=.venv-%) >/dev/null 2>&1 || { echo "none of Python $(OTHER_PYTHONS) is here"; exit 1; }
+	@ls -d $(OTHER_PYTHONS:%=.venv-%) 2>/dev/null | grep -q . || { echo "none of Python $(OTHER_PYTHONS) is here"; exit 1; }
 
 test-on-%:
 	@python=$$(ls -d $(PYENV_VERSIONS)/$*.*/bin/python 2>/dev/null | sort -V | tail -n 1); \
