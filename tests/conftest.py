@@ -23,6 +23,7 @@ from tests.real_brokers import DOCKER, LOCAL, POSTGRESQL, RealBrokers, Server
 if TYPE_CHECKING:
     from tests.examples.postgresql import PrivatePostgreSQL
 
+THREAD_SECONDS = 2.0  # less than the five after which an idle thread ends by itself
 # A loaded machine is slow now and then; how long one example takes, or its making, says nothing about the code.
 settings.register_profile("tests", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
@@ -146,7 +147,7 @@ def no_thread_is_left() -> Iterator[None]:
 
     yield
 
-    deadline = time.monotonic() + TIMEOUT_SECONDS
+    deadline = time.monotonic() + THREAD_SECONDS
     for thread in _threads_of_the_bus() - before:
         thread.join(max(0.0, deadline - time.monotonic()))
     left = sorted(thread.name for thread in _threads_of_the_bus() - before)

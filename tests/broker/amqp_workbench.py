@@ -16,7 +16,6 @@ from bus_amqp.wire.message import Delivery
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 WAIT_SECONDS = 20.0
-SLACK_SECONDS = 4.0  # what two busy cores may add to a time that is promised
 
 Connect = Callable[..., AmqpConnection]
 

@@ -17,7 +17,6 @@ from bus_amqp.testing.tcp_proxy import TcpProxy
 from bus_amqp.transport.signals import Blocked, Confirmed, Signal, Unblocked
 from bus_amqp.wire.message import Message
 from tests.broker.amqp_workbench import (
-    SLACK_SECONDS,
     WAIT_SECONDS,
     Connect,
     a_connector,
@@ -94,12 +93,12 @@ def test_a_silent_connection_is_dead_after_two_heartbeats(
     started = time.monotonic()
     with pytest.raises(ConnectionLostError, match="silent"):
         connection.turn(30)
-    assert 1 < time.monotonic() - started < 2 + SLACK_SECONDS
+    assert 1 < time.monotonic() - started < 4
     started = time.monotonic()
     channel.send([Message("key", b"x" * 1_000_000)] * 30)
     with pytest.raises(ConnectionLostError, match="declaring"):
         other.declare(a_plan(exchange))
-    assert time.monotonic() - started < 1 + SLACK_SECONDS
+    assert time.monotonic() - started < 3
 
 
 def test_closing_a_connection_whose_peer_reads_nothing_is_bounded(connect: Connect, proxy: TcpProxy, rabbitmq_url: str):
@@ -113,7 +112,7 @@ def test_closing_a_connection_whose_peer_reads_nothing_is_bounded(connect: Conne
     started = time.monotonic()
     connection.close()
 
-    assert time.monotonic() - started < 2 + SLACK_SECONDS
+    assert time.monotonic() - started < 4.5
 
 
 def test_an_idle_connection_lives_through_a_long_turn(connect: Connect, rabbitmq: RealBroker):
@@ -188,7 +187,7 @@ def test_a_wake_ends_a_turn_from_another_thread(connect: Connect):
     is_turning.set()
     assert connection.turn(WAIT_SECONDS) == []
 
-    assert time.monotonic() - started < WAIT_SECONDS / 2
+    assert time.monotonic() - started < 5
     thread.join()
 
 

@@ -17,7 +17,7 @@ from bus_amqp.testing.recorder import Recorder
 from bus_amqp.testing.tcp_proxy import TcpProxy
 from bus_amqp.transport.amqp.connection import AmqpConnection
 from bus_amqp.wire.message import Message
-from tests.broker.amqp_workbench import SLACK_SECONDS, WAIT_SECONDS, a_connector, a_plan, receive, turns
+from tests.broker.amqp_workbench import WAIT_SECONDS, a_connector, a_plan, receive, turns
 from tests.broker.tls_brokers import TlsBroker, start
 from tests.certificates import Authority
 from tests.promise.subscribers import an_event
@@ -165,7 +165,7 @@ def test_a_dead_peer_is_noticed_and_left_in_time(way, fault: str):
     closed_seconds = time.monotonic() - started
 
     # RabbitMQ looks once per heartbeat and gives up after two empty ones: a third may pass before it tells us.
-    assert noticed_seconds < (3 if fault == "blackhole up" else 2) + SLACK_SECONDS
+    assert noticed_seconds < (4.5 if fault == "blackhole up" else 3.5)
     assert closed_seconds < 1, "a connection that is lost is not said goodbye to"
 
 
@@ -183,11 +183,11 @@ def test_a_request_and_a_goodbye_to_a_silent_peer_are_bounded(way, exchange: str
     started = time.monotonic()
     with pytest.raises(ConnectionLostError, match="declaring"):
         asking.declare(a_plan(exchange))
-    assert time.monotonic() - started < 1 + SLACK_SECONDS
-    for one, seconds in ((asking, 0), (leaving, 1), (full, 3)):
+    assert time.monotonic() - started < 2.5
+    for one, seconds in ((asking, 1), (leaving, 2), (full, 4.5)):
         started = time.monotonic()
         one.close()
-        assert time.monotonic() - started < seconds + SLACK_SECONDS
+        assert time.monotonic() - started < seconds
 
 
 def test_a_connect_through_a_black_hole_is_bounded(way):
@@ -199,7 +199,7 @@ def test_a_connect_through_a_black_hole_is_bounded(way):
     with pytest.raises(ConnectionLostError, match="no answer in time"):
         open_one(connect_timeout_seconds=1)
 
-    assert time.monotonic() - started < 1 + SLACK_SECONDS
+    assert time.monotonic() - started < 2.5
 
 
 @pytest.mark.parametrize("is_bulk", [True, False], ids=["bulk", "plain"])

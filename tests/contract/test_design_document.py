@@ -18,7 +18,7 @@ from bus_amqp.testing.recorder import Recorder
 from tests.promise.subscribers import an_event
 from tests.promise.waiting import wait_until
 
-NEAR_SECONDS = 5  # some milliseconds, on a machine that does nothing else
+NEAR_SECONDS = 2  # some milliseconds, on a machine that does nothing else
 SIX_FIELDS = ["eventCategory", "eventType", "eventSource", "resourceType", "resourceUUID", "description"]
 FIVE_FIELDS = {"event_category", "event_type", "resource_type", "resource_uuid", "event_source"}
 

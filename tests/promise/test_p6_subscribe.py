@@ -59,7 +59,7 @@ def test_p6_subscribe_raises_in_time_when_the_broker_is_away(world: World, is_co
     started = time.monotonic()
     with pytest.raises(ConnectionLostError):
         bus.subscribe(EventTopic(), on_event if is_coroutine else recorder, group="billing", workers=3)
-    assert time.monotonic() - started < 0.4 + 4  # four for a busy machine; the default would be five
+    assert time.monotonic() - started < 0.4 + 2  # two for a busy machine
 
     assert bus.health().subscriptions == ()
     assert bus.stats().subscriptions == {}

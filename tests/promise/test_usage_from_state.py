@@ -92,7 +92,7 @@ def test_a_change_never_waits_for_the_broker(world: World) -> None:
     live(server, [f"vm-{number}" for number in range(20)])
     took_seconds = time.monotonic() - began
 
-    assert took_seconds < TIMEOUT_SECONDS / 2, "140 changes, 280 events, and nobody there to take them"
+    assert took_seconds < 2, "140 changes, 280 events, and nobody there to take them"
     world.bring_back()
     ledger.wait_for(20 * len(LIFE) * 2, 3 * TIMEOUT_SECONDS)
 

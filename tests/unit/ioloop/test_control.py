@@ -101,7 +101,7 @@ def test_a_request_ends_at_its_deadline_with_the_error_of_the_last_try(make: Mak
     with pytest.raises(ConnectionLostError, match="nobody answers"):
         control.run(lambda connection: None, 0.05)
 
-    assert time.monotonic() - started < WAIT_SECONDS / 2
+    assert time.monotonic() - started < 1
 
 
 def test_an_answer_that_does_not_come_ends_the_wait(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,7 @@ def test_a_full_outbox_makes_the_caller_wait_for_its_timeout_and_says_why() -> N
     with pytest.raises(OutboxFullError, match=r"2 events.*confirm.*health") as full:
         outbox.put(an_entry(), 0.05)
 
-    assert 0.05 <= time.monotonic() - started < LONG / 2
+    assert 0.05 <= time.monotonic() - started < 1
     assert full.value.is_transient
     assert outbox.accepted == 2
 
@@ -89,7 +89,7 @@ def test_while_it_stays_full_further_calls_fail_at_once() -> None:
         outbox.put(an_entry(), LONG)
     with pytest.raises(OutboxFullError):
         outbox.put_many([an_entry()], LONG)
-    assert time.monotonic() - started < LONG / 2
+    assert time.monotonic() - started < 1
 
     outbox.done(1, 0, 1)
     outbox.put(an_entry(), 0)

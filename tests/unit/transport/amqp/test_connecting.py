@@ -137,7 +137,7 @@ class TestNotReached:
             is_over.set()
 
         assert isinstance(error, ConnectionLostError)
-        assert took_seconds < TIMEOUT_SECONDS / 2
+        assert took_seconds < 1.5
 
     def test_a_peer_that_never_finishes_tls(self):
         """The same while TLS shakes hands."""
@@ -221,7 +221,7 @@ class TestOpen:
             took_seconds = time.monotonic() - started
             connection.close()
 
-        assert 1.5 * QUICK_HEARTBEAT_SECONDS < took_seconds < TIMEOUT_SECONDS / 2
+        assert 1.5 * QUICK_HEARTBEAT_SECONDS < took_seconds < 4
 
     def test_heartbeats_go_out_while_the_owner_waits(self):
         """A turn without end must not cost the connection."""
@@ -269,7 +269,7 @@ class TestOpen:
             took_seconds = time.monotonic() - started
             connection.close()
 
-        assert took_seconds < TIMEOUT_SECONDS / 2
+        assert took_seconds < 1.5
 
     def test_closing_does_not_wait_for_a_broker_that_does_not_answer(self, monkeypatch):
         """P8: close is bounded; the goodbye has a second (here less)."""
@@ -281,7 +281,7 @@ class TestOpen:
             connection.close()
             took_seconds = time.monotonic() - started
 
-        assert 0.2 <= took_seconds < TIMEOUT_SECONDS / 2
+        assert 0.2 <= took_seconds < 2.5
 
     def test_no_text_holds_the_password(self):
         """P9, for what is logged about a connection."""

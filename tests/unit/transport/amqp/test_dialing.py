@@ -58,7 +58,7 @@ def test_an_address_that_swallows_everything_is_given_up_in_time():
         with pytest.raises(ConnectionLostError, match="no answer in time"):
             connector.connect("publisher")
 
-    assert time.monotonic() - started < LONG / 2
+    assert time.monotonic() - started < 2
 
 
 def test_a_silent_name_server_is_given_up_in_time():
@@ -69,7 +69,7 @@ def test_a_silent_name_server_is_given_up_in_time():
     with pytest.raises(ConnectionLostError, match=r"name service for 'broker\.example'"):
         connector.connect("publisher")
 
-    assert time.monotonic() - started < LONG / 2
+    assert time.monotonic() - started < 2
 
 
 def test_an_answer_that_comes_while_it_is_awaited_is_used():
@@ -161,7 +161,7 @@ def test_a_request_that_hangs_ends_when_it_is_aborted(monkeypatch: pytest.Monkey
             call.result()
         started = time.monotonic()
         made[0].close()
-        assert time.monotonic() - started < LONG / 2
+        assert time.monotonic() - started < 2
 
 
 def in_poll(thread: threading.Thread) -> bool:
