@@ -140,7 +140,11 @@ class TopologyMismatchError(BrokerRefusedError):
 
 
 class NotFoundOnBrokerError(BrokerRefusedError):
-    """A queue or exchange is not there."""
+    """A queue or exchange is not there.  ``exchange`` is its name; empty: it is a queue, or the broker did not say."""
+
+    def __init__(self, message: str, *, exchange: str = "") -> None:
+        super().__init__(message)
+        self.exchange = exchange
 
 
 class DeadlineExceededError(EventBusException, TimeoutError):

@@ -115,8 +115,8 @@ class BrokeredBus(EventBus):
             self.close(0)
             raise error
 
-    def _restore_bindings(self) -> None:
-        self._subscriptions.restore_bindings()
+    def _restore_bindings(self, exchange: str) -> None:
+        self._subscriptions.restore_bindings(exchange)
 
     # -- publishing
 

@@ -42,7 +42,7 @@ class Publishing:
         connectors: Sequence[Connector],
         settings: Settings,
         *,
-        on_exchange_gone: Callable[[], None],
+        on_exchange_gone: Callable[[str], None],
         encoder: Encode | None = None,
     ) -> None:
         self._encode = encode if encoder is None else ForeignEncoding(encoder, settings.exchange)

@@ -94,8 +94,9 @@ def look_after(consumption: Consumption, connection: Connection, *, is_declaring
 
 
 def rebind(
-    consumption: Consumption, noticed_at: datetime, post: Callable[[Attach], None], connection: Connection
+    consumption: Consumption, noticed_at: datetime | None, post: Callable[[Attach], None], connection: Connection
 ) -> None:
-    """Make its bindings again, and report the time without them.  On the control thread."""
+    """Make its bindings again, and report the time without them; None: its events came.  On the control thread."""
     connection.declare(consumption.plan)
-    post(Attach(consumption, Gap(noticed_at, datetime.now(UTC))))
+    if noticed_at is not None:
+        post(Attach(consumption, Gap(noticed_at, datetime.now(UTC))))

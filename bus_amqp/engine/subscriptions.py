@@ -173,9 +173,13 @@ class Subscriptions:
         future.add_done_callback(answer)
         return True
 
-    def restore_bindings(self) -> None:
-        """Declare every subscription's objects again: an exchange was deleted, and its bindings with it."""
-        noticed_at = datetime.now(UTC)
+    def restore_bindings(self, exchange: str) -> None:
+        """Declare every subscription's objects again: an exchange was deleted, and its bindings with it.
+
+        Empty: nobody knows which, so it may be that of the events.  Only its absence is a gap: with another one dead
+        letters or retries had no way, and who sends those sends them again.
+        """
+        noticed_at = datetime.now(UTC) if exchange in ("", self._settings.exchange) else None
         with self._lock:
             consumptions = [subscription.consumption for subscription in self._registry.values()]
         if not self._settings.declare:

@@ -53,13 +53,13 @@ class Publisher:
         confirm_timeout_seconds: float,
         plan: Plan | None,
         on_failed: Callable[[Entry], None],
-        on_exchange_gone: Callable[[], None],
+        on_exchange_gone: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbox = outbox
         self._window = window
         self._plan = plan  # None: the user has no right to declare, or need not
-        self._on_exchange_gone = on_exchange_gone  # bindings went with it
+        self._on_exchange_gone = on_exchange_gone  # told its name, or nothing; bindings went with it
         self._patience_seconds = confirm_timeout_seconds
         self._clock = clock
         self._outcomes = Outcomes(outbox, on_failed=on_failed, clock=clock)
@@ -257,7 +257,7 @@ class Publisher:
         self._restore(sorted([entry for entry in entries if not (entry.is_copy or is_over)], key=_number))
         for entry in failing:
             self._outcomes.refuse(entry, error, self._settled_through(entry))
-        self._on_exchange_gone()
+        self._on_exchange_gone(error.exchange)
 
     def _settled_through(self, failing: Entry | None = None) -> int:
         """Return up to which number all is settled, counting ``failing``, behind which there may be more in hand."""

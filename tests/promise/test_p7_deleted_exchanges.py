@@ -1,6 +1,8 @@
 """P7: an operator deletes an exchange; what hung on it comes back by itself, and the time without it is told."""
 
-from bus_amqp import NO_RETRY, Event, EventTopic
+from datetime import UTC, datetime
+
+from bus_amqp import NO_RETRY, Event, EventTopic, SubscriptionHealth
 from bus_amqp.testing.recorder import Recorder
 from bus_amqp.topology import names
 from tests.promise.subscribers import an_event, number_of
@@ -49,3 +51,14 @@ def test_p7_a_deleted_dead_letter_exchange_stops_nobody(world: World) -> None:
     [letter] = world.wait_dead_letters(1, "billing")
     assert "LookupError" in str(letter.headers["x-bus-exception"])
     wait_until(bus.health, "the bus to be well")
+
+    # A gap is told a while later, and the next one after it.
+    deleted_at = datetime.now(UTC)
+    world.delete_exchange()
+    bus.publish(an_event(50, event_type="VM.START"))
+    wait_until(lambda: min(_last_gap(one) for one in bus.health().subscriptions) >= deleted_at, "the gap")
+    assert [len(one.gaps) for one in bus.health().subscriptions] == [1, 1], "while letters had no way, events had"
+
+
+def _last_gap(subscription: SubscriptionHealth) -> datetime:
+    return subscription.gaps[-1].since if subscription.gaps else datetime.min.replace(tzinfo=UTC)

@@ -99,6 +99,7 @@ class TestConfirms(Conformance):
         assert closed.channel is channel
         assert isinstance(closed.error, NotFoundOnBrokerError)
         assert f"{bench.exchange}.absent" in str(closed.error)
+        assert closed.error.exchange == f"{bench.exchange}.absent"
         with pytest.raises(ChannelLostError):
             channel.send([numbered(0)])
         channel.close()

@@ -37,6 +37,7 @@ _INEQUIVALENT = re.compile(
     r": received (?P<wanted>.*?) but current is (?P<current>.*)",
     re.DOTALL,
 )
+_NO_EXCHANGE = re.compile(r"no exchange '(?P<name>.*)' in vhost '", re.DOTALL)
 _RIGHT = re.compile(r"\b(?:configure|write|read) access\b")
 _RIGHTS = {(40, 10): "configure", (50, 10): "configure", (50, 40): "configure", (60, 20): "read", (60, 40): "write"}
 _VALUE = re.compile(r"(?:the value )?'(.*?)'(?: of type '.*')?", re.DOTALL)
@@ -90,7 +91,8 @@ def channel_error(exc: ChannelError) -> TransportError:
         case 403:
             return AccessRefusedError(f"the broker refused: {text}{_missing_right(exc, text)}")
         case 404:
-            return NotFoundOnBrokerError(f"not on the broker: {text}")
+            missing = _NO_EXCHANGE.search(text)
+            return NotFoundOnBrokerError(f"not on the broker: {text}", exchange=missing["name"] if missing else "")
         case 406 if found := _INEQUIVALENT.search(text):
             return TopologyMismatchError(_mismatch(found))
         case 406 if exc.method_sig in _DECLARE_METHODS:

@@ -115,7 +115,7 @@ class Objects:
             return () if queue is None else (queue,)
         found = self.exchanges.get(exchange)
         if found is None:
-            raise NotFoundOnBrokerError(f"no exchange {exchange!r} at {self._address}: declare it first")
+            raise self._no_exchange(exchange)
         queues = found.queues_for(routing_key)
         tried = {exchange}
         while not queues and (alternate := found.alternate) is not None and alternate not in tried:
@@ -197,8 +197,11 @@ class Objects:
     def _bind(self, binding: Binding) -> None:
         exchange = self.exchanges.get(binding.exchange)
         if exchange is None:
-            raise NotFoundOnBrokerError(f"no exchange {binding.exchange!r} at {self._address}: declare it first")
+            raise self._no_exchange(binding.exchange)
         exchange.bind(self.existing_queue(binding.queue), binding.key)
+
+    def _no_exchange(self, name: str) -> NotFoundOnBrokerError:
+        return NotFoundOnBrokerError(f"no exchange {name!r} at {self._address}: declare it first", exchange=name)
 
     def _dead_letter(self, queue: MemoryQueue, entry: Entry, reason: str) -> None:
         exchange = queue.arguments.get("x-dead-letter-exchange")

@@ -17,21 +17,18 @@ class Desk:
         self.now = 1000.0
         self.outbox = Outbox(10_000, 10**9)
         self.failed: list[Entry] = []
-        self.exchanges_gone = 0
+        self.exchanges_gone: list[str] = []
         self.publisher = Publisher(
             self.outbox,
             window=window,
             confirm_timeout_seconds=CONFIRM_SECONDS,
             plan=plan,
             on_failed=self.failed.append,
-            on_exchange_gone=self.note_exchange_gone,
+            on_exchange_gone=self.exchanges_gone.append,
             clock=lambda: self.now,
         )
         self.made = 0
         self.connect()
-
-    def note_exchange_gone(self) -> None:
-        self.exchanges_gone += 1
 
     def connect(self) -> None:
         self.connection = FakeConnection()

@@ -148,7 +148,7 @@ def test_events_that_expire_before_the_backlog_is_sent_do_not_count_it_as_settle
         confirm_timeout_seconds=60,
         plan=None,
         on_failed=lambda entry: None,
-        on_exchange_gone=lambda: None,
+        on_exchange_gone=lambda _: None,
     )
     [own] = put(outbox, 3)
     clock.now += 100

@@ -263,11 +263,11 @@ def test_a_copy_for_an_exchange_that_is_gone_fails_and_events_go_on() -> None:
     channel = desk.channel
 
     with pytest.raises(ChannelLostError):
-        desk.publisher.handle([ChannelClosed(channel, NotFoundOnBrokerError("no exchange 'bus.events.dead'"))])
+        desk.publisher.handle([ChannelClosed(channel, NotFoundOnBrokerError("gone", exchange="bus.events.dead"))])
     desk.reconnect()
     desk.publisher.prepare()
 
     assert isinstance(copy.receipt.exception(0), NotFoundOnBrokerError)
-    assert desk.exchanges_gone == 1
+    assert desk.exchanges_gone == ["bus.events.dead"]
     assert desk.sent == [1, 2]
     assert desk.failed == []

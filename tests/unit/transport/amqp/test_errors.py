@@ -75,6 +75,23 @@ def test_errors_of_one_channel(exc, expected):
 
 
 @pytest.mark.parametrize(
+    ("text", "exchange"),
+    [
+        ("NOT_FOUND - no exchange 'bus.events.dead' in vhost '/'", "bus.events.dead"),
+        ("NOT_FOUND - no exchange 'it's' in vhost 'v'", "it's"),
+        ("NOT_FOUND - no exchange 'a name whose end was cut o", ""),
+        ("NOT_FOUND - no queue 'bus.events.billing' in vhost '/'", ""),
+    ],
+)
+def test_a_missing_exchange_is_named_if_the_broker_has_named_it(text, exchange):
+    """P7: which one is gone decides whether events have passed anybody by."""
+    error = channel_error(exceptions.NotFound(text, (60, 40), reply_code=404))
+
+    assert isinstance(error, NotFoundOnBrokerError)
+    assert error.exchange == exchange
+
+
+@pytest.mark.parametrize(
     ("signature", "about", "right"),
     [
         ((40, 10), "exchange", "configure"),
