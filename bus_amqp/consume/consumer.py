@@ -7,6 +7,7 @@ subscription (queue deleted, channel closed by the broker) is repaired without t
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
@@ -15,12 +16,10 @@ from bus_amqp.consume.audit import SECOND_LOOK_SECONDS, Finding
 from bus_amqp.consume.consumption import Attach, Audited, Consumption, Detach, Letter, RestoreFailed
 from bus_amqp.consume.exclusive import declare_exclusive
 from bus_amqp.errors import (
-    BrokerRefusedError,
     BusClosedError,
     ChannelLostError,
     ConnectionLostError,
     EventBusException,
-    InvalidArgumentError,
 )
 from bus_amqp.health import Gap
 from bus_amqp.ioloop.mailbox import Mailbox
@@ -31,7 +30,6 @@ logger = logging.getLogger("bus_amqp.consume")
 
 # What workers have finished is collected at least so often, even while one hangs before it has said "settle soon".
 IDLE_SECONDS = 1.0
-REFUSED_PAUSE_SECONDS = 5.0  # other arguments or missing rights do not mend themselves in 100 ms
 
 
 class Consumer:
@@ -69,7 +67,7 @@ class Consumer:
         """Have the queues of all subscriptions looked after; each consumes as soon as its own is there."""
         self._connection = connection
         for consumption in self._consumptions.values():
-            consumption.retry_at = None
+            consumption.outage.retry_at = None
             self._restore(consumption)
 
     def prepare(self) -> float:
@@ -123,6 +121,7 @@ class Consumer:
             consumption.attached.set_result(None)
 
     def _failed(self, consumption: Consumption, error: Exception) -> None:
+        is_news = consumption.channel is not None or consumption.reason != str(error)
         if consumption.channel is not None:
             # Also when only a copy failed: a new session has the broker deliver the original again.
             self._close_channel(consumption, str(error))
@@ -130,12 +129,10 @@ class Consumer:
             self._consumptions.pop(consumption.subscription_id, None)
             consumption.attached.set_exception(error)
             return
-        is_refused = isinstance(error, BrokerRefusedError | InvalidArgumentError)
         consumption.reason = str(error)
-        consumption.retry_at = time.monotonic() + (
-            REFUSED_PAUSE_SECONDS if is_refused else consumption.backoff.next_delay()
-        )
-        logger.warning("%s is not consuming: %s; trying again", consumption.queue, error)
+        consumption.outage.plan_retry(error)
+        if is_news:
+            logger.warning("%s is not consuming: %s; trying again", consumption.queue, error)
 
     def _detach(self, consumption: Consumption) -> None:
         self._consumptions.pop(consumption.subscription_id, None)
@@ -191,7 +188,7 @@ class Consumer:
                 consumption.audit_at = now + min(self._audit_seconds, SECOND_LOOK_SECONDS)
             case Finding.GONE:
                 if seen_well_at is not None:  # the gap began after that, and nobody has told us when
-                    consumption.lost_at = seen_well_at.timestamp()
+                    consumption.outage.lost_at = seen_well_at.timestamp()
                 self._failed(consumption, ChannelLostError("its queue is gone, and nobody has said so"))
             case Finding.UNKNOWN:
                 self._failed(consumption, ChannelLostError("the broker knows of no consumer on its queue"))
@@ -224,10 +221,10 @@ class Consumer:
         if now >= self._look_at:
             self._look_around(now)
         for consumption in self._consumptions.values():
-            if consumption.retry_at is not None and consumption.retry_at <= now:
-                consumption.retry_at = None
+            if (consumption.outage.retry_at or math.inf) <= now:
+                consumption.outage.retry_at = None
                 self._restore(consumption)
-        following = earliest(one.retry_at for one in self._consumptions.values())
+        following = earliest(one.outage.retry_at for one in self._consumptions.values())
         return self._look_seconds if following is None else min(self._look_seconds, max(0.0, following - now))
 
     def handle(self, signals: Sequence[Signal]) -> None:
@@ -239,6 +236,8 @@ class Consumer:
                     if consumption is not None and not consumption.received(signal.deliveries):
                         self._begin_anew(consumption, "its first event has been delivered often; taking one at a time")
                 case Cancelled():
+                    if (consumption := self._by_channel.get(id(signal.channel))) is not None:
+                        consumption.outage.cancelled()
                     self._interrupted(signal.channel, ChannelLostError("the broker cancelled the consumer"))
                 case ChannelClosed():
                     self._interrupted(signal.channel, signal.error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -18,6 +17,7 @@ from bus_amqp.consume.dead_letter import NOWHERE, DeadLetter, DeadLetterAddress
 from bus_amqp.consume.dispatcher import Dispatcher
 from bus_amqp.consume.handled import HandledEvents
 from bus_amqp.consume.handler_watch import HandlerWatch
+from bus_amqp.consume.outage import Outage
 from bus_amqp.consume.second_chance import SecondChance
 from bus_amqp.health import Gap, SubscriptionHealth
 from bus_amqp.topology.plan import Plan
@@ -25,8 +25,6 @@ from bus_amqp.transport.base import QueueState
 from bus_amqp.transport.channel import ConsumeChannel
 from bus_amqp.wire.message import Delivery
 
-# A channel that lived so long was a success.  One that ends sooner may have met the same poison message again.
-STABLE_SECONDS = 5.0
 MOST_ACKNOWLEDGED = 4096  # kept until the session ends; the broker can have missed no more than the prefetch
 
 
@@ -76,7 +74,7 @@ Letter = Attach | RestoreFailed | Detach | Audited
 class Consumption:
     """Owns the dispatcher and the channel of one subscription.
 
-    ``channel``, ``retry_at`` and the health fields are written by the consumer thread; health fields are read by
+    ``channel``, ``outage`` and the health fields are written by the consumer thread; health fields are read by
     any.  Workers call ``accept``, ``was_handled``, ``settle_soon``, ``dead_letter``, ``retry``, ``keep`` and
     ``give_back``.
     """
@@ -122,15 +120,12 @@ class Consumption:
         self.watch = watch or HandlerWatch()
         self._session = dispatcher.session  # by the consumer thread; read by workers, for each event
         self.unsettled = 0  # of this session, as the broker counts; consumer thread
-        self.backoff = backoff
-        self.retry_at: float | None = None  # monotonic
+        self.outage = Outage(backoff)
         self.delivered = 0
         self._delivered_before = 0  # what of it came in sessions before this one; consumer thread
         self.reason = "not consuming yet"
         self.gaps: tuple[Gap, ...] = ()
         self.unreported_gap: Gap | None = None  # of a repair that ended before it was consuming
-        self.lost_at: float | None = None  # epoch seconds
-        self._began_at = 0.0  # monotonic; consumer thread
         self._post = post
         self._wake = wake
         self._copying = Copying(queue, address, republish, postpone, self._copied, self.give_back, uniform=uniform)
@@ -211,10 +206,8 @@ class Consumption:
         """Note that the broker delivers."""
         self.channel = channel
         self.audit.began()
-        self.retry_at = None
+        self.outage.over()
         self.reason = ""
-        self.lost_at = None
-        self._began_at = time.monotonic()
         self._delivered_before = self.delivered
 
     def note_gap(self, gap: Gap) -> None:
@@ -224,11 +217,9 @@ class Consumption:
 
     def ended(self, reason: str) -> None:
         """Note that the broker does not deliver any more; what was not started is forgotten."""
-        if self.channel is not None and time.monotonic() - self._began_at > STABLE_SECONDS:
-            self.backoff.reset()
+        self.outage.begin(was_consuming=self.channel is not None)
         self.channel = None
         self.reason = reason
-        self.lost_at = self.lost_at or time.time()
         self.dispatcher.begin_session()
         self._session = self.dispatcher.session
         self.unsettled = 0

@@ -6,7 +6,6 @@ audits it either; when it goes, the broker cancels its consumer or the connectio
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from uuid import uuid4
 
 from bus_amqp.consume.consumption import Consumption
@@ -20,11 +19,11 @@ def declare_exclusive(consumption: Consumption, connection: Connection) -> Gap |
 
     Each time under another name: the broker may not have noticed yet that the old connection is dead.
     """
-    if consumption.lost_at is None:
+    if consumption.outage.lost_at is None:
         connection.declare(consumption.plan)
         return None
     queue = f"{consumption.queue.rpartition('.')[0]}.{uuid4()}"
     plan = with_queue_elsewhere(consumption.plan, consumption.queue, queue)
     connection.declare(plan)
     consumption.move(queue, plan)
-    return Gap(datetime.fromtimestamp(consumption.lost_at, UTC), datetime.now(UTC))
+    return consumption.outage.gap()

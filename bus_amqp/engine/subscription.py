@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from bus_amqp.consume.consumption import Attach, Consumption
 from bus_amqp.consume.workers import Workers
-from bus_amqp.errors import NotFoundOnBrokerError
+from bus_amqp.errors import ChannelLostError, NotFoundOnBrokerError
 from bus_amqp.health import Gap, SubscriptionStats
 from bus_amqp.subscriber import SubscriberLike, SubscriptionOptions
 from bus_amqp.topology import names
@@ -47,17 +47,20 @@ def stats_of(subscription: Subscription) -> SubscriptionStats:
 
 
 def declare_again(consumption: Consumption, connection: Connection) -> Gap | None:
-    """Make its objects again; return the time without a queue, if there was none.  On the control thread."""
+    """Make its objects again; return the time without a queue, if there was none.  On the control thread.
+
+    Raises ``ChannelLostError``: nobody can tell yet, so ask again.
+    """
     is_there = connection.queue_state(consumption.queue) is not None
+    if is_there and consumption.outage.may_be_deletion:
+        raise ChannelLostError("the broker cancelled the consumer, and may be about to delete the queue")
     try:
         connection.declare(consumption.plan)
     except NotFoundOnBrokerError as exc:
         if is_there or consumption.address.key != names.dead_key(None):
             raise
         _move(consumption, connection, exc)
-    if is_there or consumption.lost_at is None:
-        return None
-    return Gap(datetime.fromtimestamp(consumption.lost_at, UTC), datetime.now(UTC))
+    return None if is_there else consumption.outage.gap()
 
 
 def _move(consumption: Consumption, connection: Connection, why: NotFoundOnBrokerError) -> None:

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from bus_amqp import BusState, EventBus, EventTopic, Receipt
-from bus_amqp.consume import consumer
+from bus_amqp.consume import outage
 from bus_amqp.health import SubscriptionHealth
 from bus_amqp.testing.recorder import Recorder
 from bus_amqp.topology import names
@@ -46,7 +46,7 @@ def test_p7_health_is_false_with_the_reason_while_the_broker_is_away(world: Worl
 
 def test_p7_a_subscription_that_is_not_consuming_is_not_well(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection may be perfect: what counts is that the broker delivers."""
-    monkeypatch.setattr(consumer, "REFUSED_PAUSE_SECONDS", 0.3)
+    monkeypatch.setattr(outage, "REFUSED_PAUSE_SECONDS", 0.3)
     bus = world.connect()
     bus.subscribe(EventTopic(), Recorder(), group="billing")
     queue = names.group_queue(world.exchange, "billing")

@@ -97,9 +97,16 @@ MUTATIONS = (
     Mutation(
         "hide the gap",
         "bus_amqp/engine/subscription.py",
-        "    if is_there or consumption.lost_at is None:\n",
-        "    if True:\n",
+        "    return None if is_there else consumption.outage.gap()\n",
+        "    return None\n",
         f"{P2}::test_p2_a_deleted_queue_is_restored_and_the_gap_is_reported[memory]",
+    ),
+    Mutation(
+        "declare a queue that is being deleted",
+        "bus_amqp/engine/subscription.py",
+        "    if is_there and consumption.outage.may_be_deletion:\n",
+        "    if False:\n",
+        "tests/unit/engine/test_looking_after.py::test_a_queue_that_may_go_in_a_moment_is_not_declared",
     ),
     Mutation(
         "drop the busy keys",

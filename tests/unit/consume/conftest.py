@@ -2,7 +2,7 @@
 
 import pytest
 
-from bus_amqp.consume import consumer as consumer_module
+from bus_amqp.consume import outage
 from tests.unit.consume.desk import Desk
 
 
@@ -14,4 +14,4 @@ def desk() -> Desk:
 @pytest.fixture(autouse=True)
 def retries_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A refusal is retried at once, as lost connections are with the least jitter."""
-    monkeypatch.setattr(consumer_module, "REFUSED_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(outage, "REFUSED_PAUSE_SECONDS", 0.0)

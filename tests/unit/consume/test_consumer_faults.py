@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bus_amqp.consume import consumer as consumer_module
-from bus_amqp.consume import consumption as consumption_module
+from bus_amqp.consume import outage as outage_module
 from bus_amqp.consume.consumer import IDLE_SECONDS
 from bus_amqp.consume.consumption import Attach, Detach, RestoreFailed
 from bus_amqp.errors import (
@@ -96,7 +96,7 @@ def test_a_restore_that_failed_is_tried_again(desk: Desk) -> None:
 
 def test_the_pause_before_a_retry_is_slept_and_not_spun(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """P7: a right that is missing does not come back by asking a million times a second."""
-    monkeypatch.setattr(consumer_module, "REFUSED_PAUSE_SECONDS", 5.0)
+    monkeypatch.setattr(outage_module, "REFUSED_PAUSE_SECONDS", 5.0)
     consumption = desk.attached()
     desk.consumer.handle([ChannelClosed(channel_of(consumption), AccessRefusedError("no right"))])
 
@@ -256,7 +256,7 @@ def test_only_a_channel_that_lived_for_a_while_makes_the_pauses_short_again(
     stable_seconds: float, failures: int, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P5: a copy that can never be stored would otherwise have its event delivered ten times a second for ever."""
-    monkeypatch.setattr(consumption_module, "STABLE_SECONDS", stable_seconds)
+    monkeypatch.setattr(outage_module, "STABLE_SECONDS", stable_seconds)
     consumption = desk.attached()
 
     for session in range(3):
@@ -265,7 +265,7 @@ def test_only_a_channel_that_lived_for_a_while_makes_the_pauses_short_again(
         desk.consumer.post(Attach(consumption))
         desk.consumer.prepare()
 
-    assert repr(consumption.backoff) == f"<Backoff after {failures} failures>"
+    assert repr(consumption.outage) == f"<Outage none, <Backoff after {failures} failures>>"
 
 
 def test_bindings_that_were_gone_are_a_gap_of_a_channel_that_was_not(desk: Desk) -> None:

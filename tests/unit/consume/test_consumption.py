@@ -172,18 +172,6 @@ def test_gaps_are_kept_and_bounded(desk: Desk) -> None:
     assert desk.consumption.health().gaps[-1] is gaps[-1]
 
 
-def test_the_time_of_the_loss_is_the_first_one(desk: Desk) -> None:
-    """P2: the gap begins when consuming ended, not with the last vain try to restore it."""
-    desk.consumption.began(desk.channel)
-    desk.consumption.ended("connection lost")
-    lost_at = desk.consumption.lost_at
-
-    desk.consumption.ended("still lost")
-    assert desk.consumption.lost_at == lost_at
-    desk.consumption.began(desk.channel)
-    assert desk.consumption.lost_at is None
-
-
 def test_the_earliest_of_several_moments() -> None:
     """The loop sleeps until the first retry that is due."""
     assert earliest([None, 3.0, 2.0, None]) == 2.0

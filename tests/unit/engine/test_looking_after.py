@@ -1,4 +1,4 @@
-"""``bus_amqp.engine.subscription.look_after``: what an audit does on the control connection."""
+"""``bus_amqp.engine.subscription``: what audits and cancelled subscriptions do on the control connection."""
 
 from collections.abc import Callable
 from uuid import uuid4
@@ -6,12 +6,13 @@ from uuid import uuid4
 import pytest
 
 from bus_amqp.backoff import Backoff
+from bus_amqp.consume import outage
 from bus_amqp.consume.consumption import Consumption
 from bus_amqp.consume.dead_letter import DeadLetterAddress
 from bus_amqp.consume.dispatcher import Dispatcher
-from bus_amqp.engine.subscription import look_after
+from bus_amqp.engine.subscription import declare_again, look_after
 from bus_amqp.engine.subscriptions import look_seconds
-from bus_amqp.errors import NotFoundOnBrokerError
+from bus_amqp.errors import ChannelLostError, NotFoundOnBrokerError
 from bus_amqp.sections import ConsumerSettings
 from bus_amqp.topology.plan import Plan, subscription_plan, subscription_queue
 from bus_amqp.transport.base import QueueState
@@ -82,6 +83,34 @@ def test_a_missing_exchange_of_others_is_not_taken_for_a_missing_queue(consumpti
 
     with pytest.raises(NotFoundOnBrokerError, match="theirs"):
         look_after(consumption, connection, is_declaring=True)
+
+
+def test_a_queue_that_may_go_in_a_moment_is_not_declared(consumption: Consumption) -> None:
+    """P2: RabbitMQ cancels before it deletes.  Declared in between it can come out as a new one, the gap untold."""
+    connection = Queue(QueueState(ready=3, consumers=0))
+    consumption.outage.begin(was_consuming=True)
+    consumption.outage.cancelled()
+
+    with pytest.raises(ChannelLostError, match="about to delete"):
+        declare_again(consumption, connection)
+    assert connection.declared == []
+
+    connection.state = None
+    assert declare_again(consumption, connection) is not None
+    assert connection.declared == [consumption.plan]
+
+
+def test_a_queue_that_stays_after_a_cancel_is_declared_and_no_gap_is_told(
+    consumption: Consumption, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P7: the arguments count too; an operator may have made it again with others."""
+    connection = Queue(QueueState(ready=3, consumers=0))
+    consumption.outage.begin(was_consuming=True)
+    consumption.outage.cancelled()
+    monkeypatch.setattr(outage, "DELETION_SECONDS", 0.0)
+
+    assert declare_again(consumption, connection) is None
+    assert connection.declared == [consumption.plan]
 
 
 def test_who_may_not_declare_only_looks(consumption: Consumption) -> None:

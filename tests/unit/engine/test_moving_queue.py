@@ -59,7 +59,7 @@ def test_a_temporary_subscription_gets_a_queue_on_another_node_and_tells_the_gap
     sent: list[Message] = []
     consumption = consumption_of(None, sent)
     old, plan = consumption.queue, consumption.plan
-    consumption.lost_at = time.time() - 3
+    consumption.outage.lost_at = time.time() - 3
     connection = NodeDown(old)
 
     gap = declare_again(consumption, connection)

@@ -1,8 +1,12 @@
-"""P7: an operator deletes an exchange; what hung on it comes back by itself, and the time without it is told."""
+"""P7: an operator deletes an exchange or a queue; it comes back with what hung on it, and the time without is told."""
 
+import random
 from datetime import UTC, datetime
 
+import pytest
+
 from bus_amqp import NO_RETRY, Event, EventTopic, SubscriptionHealth
+from bus_amqp.backoff import Backoff
 from bus_amqp.testing.recorder import Recorder
 from bus_amqp.topology import names
 from tests.promise.subscribers import an_event, number_of
@@ -58,6 +62,22 @@ def test_p7_a_deleted_dead_letter_exchange_stops_nobody(world: World) -> None:
     bus.publish(an_event(50, event_type="VM.START"))
     wait_until(lambda: min(_last_gap(one) for one in bus.health().subscriptions) >= deleted_at, "the gap")
     assert [len(one.gaps) for one in bus.health().subscriptions] == [1, 1], "while letters had no way, events had"
+
+
+def test_p7_every_deletion_of_a_queue_is_told_however_soon_somebody_looks(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RabbitMQ cancels up to 30 ms before the queue is gone: declared in between, it came out as a new one."""
+    monkeypatch.setattr(Backoff, "next_delay", lambda _: random.uniform(0.0, 0.02))
+    bus = world.connect()
+    bus.subscribe(EventTopic(), Recorder(), group="billing")
+    queue = names.group_queue(world.exchange, "billing")
+
+    for _ in range(20):
+        deleted_at = datetime.now(UTC)
+        world.delete_queue(queue)
+        wait_until(lambda since=deleted_at: _last_gap(bus.health().subscriptions[0]) >= since, "the gap to be told")  # type: ignore[misc]
+        wait_until(bus.health, "consuming to be well again")
 
 
 def _last_gap(subscription: SubscriptionHealth) -> datetime:
