@@ -70,4 +70,5 @@ class Outage:
 
     def gap(self) -> Gap | None:
         """Return the time from its beginning to now; None: it never was consuming, so nothing was missed."""
-        return None if self.lost_at is None else Gap(datetime.fromtimestamp(self.lost_at, UTC), datetime.now(UTC))
+        lost_at = self.lost_at  # once: another restore may have worked just now
+        return None if lost_at is None else Gap(datetime.fromtimestamp(lost_at, UTC), datetime.now(UTC))
