@@ -9,19 +9,19 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from bus_amqp.consume.audit import SECOND_LOOK_SECONDS, Finding
 from bus_amqp.consume.consumption import Attach, Audited, Consumption, Detach, Letter, RestoreFailed
 from bus_amqp.consume.exclusive import declare_exclusive
+from bus_amqp.consume.outage import earliest
 from bus_amqp.errors import (
     BusClosedError,
     ChannelLostError,
     ConnectionLostError,
     EventBusException,
 )
-from bus_amqp.health import Gap
 from bus_amqp.ioloop.mailbox import Mailbox
 from bus_amqp.transport.base import Connection
 from bus_amqp.transport.signals import Cancelled, ChannelClosed, Deliveries, Signal
@@ -55,6 +55,7 @@ class Consumer:
         self._connection: Connection | None = None
         self._consumptions: dict[UUID, Consumption] = {}
         self._by_channel: dict[int, Consumption] = {}  # id() of the channel object
+        self._leaving: list[Consumption] = []  # nothing in hand; to be detached
 
     def __repr__(self) -> str:
         return f"<Consumer {len(self._by_channel)} of {len(self._consumptions)} consuming>"
@@ -80,13 +81,14 @@ class Consumer:
                     if _still_holds(letter):
                         self._failed(letter.consumption, letter.error)
                 case Detach():
-                    self._detach(letter.consumption)
+                    self._leaving.append(letter.consumption)
                 case Audited():
                     self._audited(letter)
         for consumption in self._consumptions.values():
             consumption.settle()
             if consumption.caution.is_careful:
                 self._end_caution(consumption)
+        self._let_go()
         return self._seconds_until_retry()
 
     def _attach(self, letter: Attach) -> None:
@@ -96,7 +98,7 @@ class Consumer:
         self._consumptions[consumption.subscription_id] = consumption
         if consumption.channel is not None:
             if letter.gap is not None:  # its bindings were gone, its queue and channel were not
-                _report_gap(consumption, letter.gap)
+                consumption.report_gap(letter.gap)
             return
         gap = consumption.unreported_gap = letter.gap or consumption.unreported_gap
         if self._connection is None:
@@ -116,7 +118,7 @@ class Consumer:
         consumption.began(channel)
         consumption.audit_at = time.monotonic() + self._audit_seconds
         if gap is not None:
-            _report_gap(consumption, gap)
+            consumption.report_gap(gap)
         if not consumption.attached.done():
             consumption.attached.set_result(None)
 
@@ -133,6 +135,13 @@ class Consumer:
         consumption.outage.plan_retry(error)
         if is_news:
             logger.warning("%s is not consuming: %s; trying again", consumption.queue, error)
+
+    def _let_go(self) -> None:
+        """Detach those whose last acknowledgements the broker has taken."""
+        now = time.monotonic()
+        for consumption in [one for one in self._leaving if one.settled_at <= now]:
+            self._leaving.remove(consumption)
+            self._detach(consumption)
 
     def _detach(self, consumption: Consumption) -> None:
         self._consumptions.pop(consumption.subscription_id, None)
@@ -180,7 +189,7 @@ class Consumer:
         had_backlog, seen_well_at = consumption.audit.has_backlog, consumption.audit.looked_at
         finding = consumption.audit.judge(letter.state, consumption.situation())
         if (gap := consumption.audit.bound_again()) is not None:
-            _report_gap(consumption, gap)
+            consumption.report_gap(gap)
         if consumption.audit.has_backlog and not had_backlog:
             logger.warning("%s: %s events wait in the queue", consumption.queue, consumption.audit.backlog)
         match finding:
@@ -224,7 +233,9 @@ class Consumer:
             if (consumption.outage.retry_at or math.inf) <= now:
                 consumption.outage.retry_at = None
                 self._restore(consumption)
-        following = earliest(one.outage.retry_at for one in self._consumptions.values())
+        following = earliest(
+            [one.outage.retry_at for one in self._consumptions.values()] + [one.settled_at for one in self._leaving]
+        )
         return self._look_seconds if following is None else min(self._look_seconds, max(0.0, following - now))
 
     def handle(self, signals: Sequence[Signal]) -> None:
@@ -259,11 +270,12 @@ class Consumer:
         """End what is to be ended; a subscription needs no broker for that."""
         for letter in self._mailbox.drain():
             if isinstance(letter, Detach):
-                self._detach(letter.consumption)
+                self._leaving.append(letter.consumption)
             elif isinstance(letter, Attach) and not letter.consumption.dispatcher.is_closed:
                 self._attach(letter)  # notes it: it is consuming once there is a connection
             elif isinstance(letter, Audited):
                 self._audited(letter)
+        self._let_go()
 
     def lost(self) -> None:
         """Note that nothing consumes any more; every session ends."""
@@ -277,14 +289,6 @@ class Consumer:
         return not self._consumptions
 
 
-def _report_gap(consumption: Consumption, gap: Gap) -> None:
-    consumption.note_gap(gap)
-    logger.warning(
-        "%s was not bound from %s to %s: events of that time have not reached it",
-        consumption.queue, gap.since, gap.until,
-    )  # fmt: skip
-
-
 def _still_holds(letter: RestoreFailed) -> bool:
     consumption = letter.consumption
     if consumption.dispatcher.is_closed:
@@ -292,8 +296,3 @@ def _still_holds(letter: RestoreFailed) -> bool:
     if letter.session is None:
         return consumption.channel is None  # a later restore may have worked: its channel is not to be closed
     return letter.session == consumption.dispatcher.session
-
-
-def earliest(moments: Iterable[float | None]) -> float | None:
-    """Return the earliest moment that is set."""
-    return min((moment for moment in moments if moment is not None), default=None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import random
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +27,7 @@ from bus_amqp.transport.base import QueueState
 from bus_amqp.transport.channel import ConsumeChannel
 from bus_amqp.wire.message import Delivery
 
+logger = logging.getLogger("bus_amqp.consume")
 MOST_ACKNOWLEDGED = 4096  # kept until the session ends; the broker can have missed no more than the prefetch
 
 
@@ -198,9 +201,8 @@ class Consumption:
 
     def situation(self) -> Situation:
         """Return what the audit has to know.  Consumer thread."""
-        return Situation(
-            self.delivered, self.unsettled, self.prefetch_now, is_active=self.delivered > self._delivered_before
-        )
+        is_active = self.delivered > self._delivered_before
+        return Situation(self.delivered, self.unsettled, self.prefetch_now, is_active=is_active)
 
     def began(self, channel: ConsumeChannel) -> None:
         """Note that the broker delivers."""
@@ -210,10 +212,18 @@ class Consumption:
         self.reason = ""
         self._delivered_before = self.delivered
 
-    def note_gap(self, gap: Gap) -> None:
-        """Remember a time without queue or bindings; the last ten are kept."""
+    def report_gap(self, gap: Gap) -> None:
+        """Tell of a time without queue or bindings, and remember it; the last ten are kept."""
         self.unreported_gap = None
         self.gaps = (*self.gaps[-9:], gap)
+        logger.warning(
+            "%s was not bound from %s to %s: events of that time have not reached it", self.queue, gap.since, gap.until
+        )
+
+    @property
+    def settled_at(self) -> float:
+        """When its channel may be closed (monotonic): acknowledgements on their way to a quorum queue can be lost."""
+        return self.channel.settled_at if self.channel and self.plan.has_quorum_queue(self.queue) else -math.inf
 
     def ended(self, reason: str) -> None:
         """Note that the broker does not deliver any more; what was not started is forgotten."""

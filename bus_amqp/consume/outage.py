@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from bus_amqp.backoff import Backoff
@@ -15,6 +16,11 @@ REFUSED_PAUSE_SECONDS = 5.0  # other arguments or missing rights do not mend the
 # RabbitMQ cancels the consumers of a queue that is deleted 10 to 30 ms before it is gone.  What stands so much longer
 # stays: it was a cancel of another kind.
 DELETION_SECONDS = 1.0
+
+
+def earliest(moments: Iterable[float | None]) -> float | None:
+    """Return the earliest moment that is set."""
+    return min((moment for moment in moments if moment is not None), default=None)
 
 
 class Outage:

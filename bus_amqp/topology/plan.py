@@ -60,6 +60,10 @@ class Plan:
         """Whether only the connection that consumes can make it true."""
         return any(queue.is_exclusive for queue in self.queues)
 
+    def has_quorum_queue(self, name: str) -> bool:
+        """Whether this queue is a replicated log, to which every acknowledgement is a command."""
+        return any(one.name == name and one.arguments.get("x-queue-type") == "quorum" for one in self.queues)
+
 
 def with_queue_elsewhere(plan: Plan, queue: str, other: str) -> Plan:
     """Return the plan with one queue under another name, its bindings with it, also those that name it as the key."""

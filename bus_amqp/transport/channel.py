@@ -42,5 +42,9 @@ class ConsumeChannel(Protocol):
         back must not be delivered to another.  Never before giving back to other consumers (see ``close``).
         """
 
+    @property
+    def settled_at(self) -> float:
+        """When the broker has surely taken what was settled (monotonic seconds): a quorum queue may lose it before."""
+
     def close(self) -> None:
         """Close the channel without cancelling first: the broker requeues what is unsettled, in order."""

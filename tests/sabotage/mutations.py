@@ -102,6 +102,13 @@ MUTATIONS = (
         f"{P2}::test_p2_a_deleted_queue_is_restored_and_the_gap_is_reported[memory]",
     ),
     Mutation(
+        "close before the acknowledgements are taken",
+        "bus_amqp/consume/consumer.py",
+        "        for consumption in [one for one in self._leaving if one.settled_at <= now]:\n",
+        "        for consumption in [one for one in self._leaving if now]:\n",
+        "tests/unit/consume/test_consumer.py::test_the_channel_stays_until_the_broker_has_taken_what_was_acknowledged",
+    ),
+    Mutation(
         "declare a queue that is being deleted",
         "bus_amqp/engine/subscription.py",
         "    if is_there and consumption.outage.may_be_deletion:\n",

@@ -155,6 +155,7 @@ class FakeConsumeChannel:
         self.prefetch = prefetch
         self.accepted: list[int] = []
         self.discarded: list[int] = []
+        self.settled_at = 0.0
         self.is_closed = False
         self.error: Exception | None = None
 

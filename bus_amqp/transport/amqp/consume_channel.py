@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from bus_amqp.transport.amqp.encoding import encode_accepts, encode_rejects
+from bus_amqp.transport.amqp.lingering import Lingering
 from bus_amqp.transport.amqp.link import Link
 
 
@@ -74,6 +75,7 @@ class BulkConsumeChannel:
         self._link = link
         self._close = close
         self._tags = OpenTags()
+        self._lingering = Lingering()
         self._is_closed = False
 
     def __repr__(self) -> str:
@@ -87,12 +89,14 @@ class BulkConsumeChannel:
         through, others = self._tags.settle(tags)
         if (through or others) and not self._is_closed:
             self._link.stream.write(encode_accepts(self._number, through, others))
+            self._lingering.note(len(others) + 1)
 
     def discard(self, tags: Sequence[int]) -> None:
         """Reject without requeue."""
         each = self._tags.settle_each(tags)
         if each and not self._is_closed:
             self._link.stream.write(encode_rejects(self._number, each))
+            self._lingering.note(len(each))
 
     def lost(self) -> None:
         """Note that the broker has closed the channel: one more frame on it would cost the connection."""
@@ -102,6 +106,11 @@ class BulkConsumeChannel:
         """End the consumer; what is unsettled stays in the hand."""
         if not self._is_closed:
             self._stop()
+
+    @property
+    def settled_at(self) -> float:
+        """When the broker has taken all of it."""
+        return self._lingering.over_at
 
     def close(self) -> None:
         """Close the channel; not cancelled first, so that the broker requeues in order."""

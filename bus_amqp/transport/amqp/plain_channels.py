@@ -19,6 +19,7 @@ from bus_amqp.transport.amqp.deliveries import properties_from, readable
 from bus_amqp.transport.amqp.driver import DriverChannel
 from bus_amqp.transport.amqp.frames import Bounced
 from bus_amqp.transport.amqp.inbox import Inbox
+from bus_amqp.transport.amqp.lingering import Lingering
 from bus_amqp.transport.amqp.link import Link
 from bus_amqp.wire.message import Delivery, Message, Properties
 
@@ -132,6 +133,7 @@ class PlainConsumeChannel:
         self._max_body_bytes = max_body_bytes
         self._close = close
         self._tags = OpenTags()
+        self._lingering = Lingering()
         self._is_closed = False
         channel.auto_decode = False  # bodies stay bytes
 
@@ -164,6 +166,7 @@ class PlainConsumeChannel:
         for tag in others:
             self._channel.basic_ack(tag)
         self._link.stream.flush()
+        self._lingering.note(len(others) + 1)
 
     def discard(self, tags: Sequence[int]) -> None:
         """Reject without requeue."""
@@ -173,6 +176,7 @@ class PlainConsumeChannel:
         for tag in each:
             self._channel.basic_reject(tag, requeue=False)
         self._link.stream.flush()
+        self._lingering.note(len(each))
 
     def lost(self) -> None:
         """Note that the broker has closed the channel."""
@@ -182,6 +186,11 @@ class PlainConsumeChannel:
         """End the consumer; what is unsettled stays in the hand."""
         if not self._is_closed:
             self._stop()
+
+    @property
+    def settled_at(self) -> float:
+        """When the broker has taken all of it."""
+        return self._lingering.over_at
 
     def close(self) -> None:
         """Close the channel; not cancelled first, so that the broker requeues in order."""

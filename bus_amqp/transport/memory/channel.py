@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -129,6 +130,11 @@ class MemoryConsumeChannel:
 
     def __repr__(self) -> str:
         return f"<MemoryConsumeChannel {self._queue.name!r} {len(self._unacked)} unacked>"
+
+    @property
+    def settled_at(self) -> float:
+        """At once: there is no log."""
+        return -math.inf
 
     @property
     def has_credit(self) -> bool:

@@ -8,7 +8,7 @@ from bus_amqp.consume.dispatcher import Dispatcher
 from bus_amqp.errors import (
     ConnectionLostError,
 )
-from bus_amqp.topology.plan import Plan
+from bus_amqp.topology.plan import Plan, Queue
 from bus_amqp.transport.signals import Deliveries
 from tests.unit.fakes import FakeConnection, FakeConsumeChannel, FakeDelivery, a_subscription_id
 
@@ -42,7 +42,7 @@ class Desk:
         return Consumption(
             a_subscription_id(),
             queue=queue,
-            plan=Plan(),
+            plan=Plan(queues=(Queue(queue, {"x-queue-type": "quorum"}),)),
             prefetch=8,
             dispatcher=Dispatcher(is_keyed=True),
             address=DeadLetterAddress("bus.events.dead", name, queue, subscriber="unit"),

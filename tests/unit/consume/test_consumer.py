@@ -1,5 +1,7 @@
 """``bus_amqp.consume.consumer``: subscriptions on one connection, without any thread."""
 
+import time
+
 import pytest
 
 from bus_amqp.consume.consumer import IDLE_SECONDS
@@ -12,7 +14,7 @@ from bus_amqp.errors import (
 )
 from bus_amqp.transport.signals import Cancelled, Deliveries
 from tests.unit.consume.desk import Desk, channel_of
-from tests.unit.fakes import FakeDelivery
+from tests.unit.fakes import WAIT_SECONDS, FakeDelivery
 
 
 def test_attaching_consumes_and_says_so(desk: Desk) -> None:
@@ -124,6 +126,45 @@ def test_detaching_settles_closes_and_forgets(desk: Desk) -> None:
     assert desk.consumer.is_finished()
     desk.consumer.handle([Deliveries(channel, [FakeDelivery(3)]), Cancelled(channel)])
     assert desk.restored == []
+
+
+def test_the_channel_stays_until_the_broker_has_taken_what_was_acknowledged(desk: Desk) -> None:
+    """P2, P8: closed sooner, a quorum queue gives it to somebody else; meanwhile the others are served."""
+    consumption, other = desk.attached("leaving"), desk.attached("other")
+    channel = channel_of(consumption)
+    consumption.accept(0, FakeDelivery(1))
+    channel.settled_at = time.monotonic() + WAIT_SECONDS
+
+    desk.consumer.post(Detach(consumption))
+    pause_seconds = desk.consumer.prepare()
+    other.accept(0, FakeDelivery(1))
+    desk.consumer.prepare()
+
+    assert 0 < pause_seconds <= WAIT_SECONDS
+    assert (channel.accepted, channel.is_closed) == ([1], False)
+    assert channel_of(other).accepted == [1]
+    assert not consumption.detached.done()
+
+    channel.settled_at = time.monotonic()
+    desk.consumer.prepare()
+
+    assert channel.is_closed
+    assert consumption.detached.done()
+
+
+def test_a_lost_connection_ends_that_wait(desk: Desk) -> None:
+    """P8: there is no channel any more that could be closed too soon."""
+    consumption = desk.attached()
+    channel_of(consumption).settled_at = time.monotonic() + WAIT_SECONDS
+    desk.consumer.post(Detach(consumption))
+    desk.consumer.prepare()
+    assert not consumption.detached.done()
+
+    desk.consumer.lost()
+    desk.consumer.offline()
+
+    assert consumption.detached.done()
+    assert desk.consumer.is_finished()
 
 
 def test_attaching_twice_consumes_once(desk: Desk) -> None:

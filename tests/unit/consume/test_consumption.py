@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from bus_amqp.backoff import Backoff
-from bus_amqp.consume.consumer import earliest
 from bus_amqp.consume.consumption import Consumption, Letter, RestoreFailed
 from bus_amqp.consume.dead_letter import REASON, DeadLetter, DeadLetterAddress
 from bus_amqp.consume.dispatcher import Dispatcher
+from bus_amqp.consume.outage import earliest
 from bus_amqp.consume.patient_lanes import PatientLanes
 from bus_amqp.consume.second_chance import SecondChance
 from bus_amqp.errors import AccessRefusedError, EventBusException, UnroutableError
@@ -166,7 +166,7 @@ def test_gaps_are_kept_and_bounded(desk: Desk) -> None:
     gaps = [Gap(moment, moment) for _ in range(25)]
 
     for gap in gaps:
-        desk.consumption.note_gap(gap)
+        desk.consumption.report_gap(gap)
 
     assert desk.consumption.health().gaps == tuple(gaps[-10:])
     assert desk.consumption.health().gaps[-1] is gaps[-1]
