@@ -8,6 +8,7 @@ subscription is never disturbed, because a new session has the broker deliver ag
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, auto
@@ -74,6 +75,13 @@ class Audit:
     def has_backlog(self) -> bool:
         """Whether more messages wait than ``backlog_warning``."""
         return self.backlog is not None and self.backlog > self._backlog_warning
+
+    def warnings(self) -> Iterator[str]:
+        """Say what the last look has found, for people."""
+        if self.has_backlog:
+            yield f"{self.backlog} events wait in the queue"
+        if self.error:
+            yield f"the queue could not be looked at: {self.error}"
 
     def failed(self, error: Exception) -> None:
         """Note a look that could not be had.  It says nothing about the queue.

@@ -55,7 +55,7 @@ class Consumer:
         self._connection: Connection | None = None
         self._consumptions: dict[UUID, Consumption] = {}
         self._by_channel: dict[int, Consumption] = {}  # id() of the channel object
-        self._leaving: list[Consumption] = []  # nothing in hand; to be detached
+        self._leaving: list[Detach] = []
 
     def __repr__(self) -> str:
         return f"<Consumer {len(self._by_channel)} of {len(self._consumptions)} consuming>"
@@ -81,7 +81,7 @@ class Consumer:
                     if _still_holds(letter):
                         self._failed(letter.consumption, letter.error)
                 case Detach():
-                    self._leaving.append(letter.consumption)
+                    self._leaving.append(letter)
                 case Audited():
                     self._audited(letter)
         for consumption in self._consumptions.values():
@@ -139,9 +139,9 @@ class Consumer:
     def _let_go(self) -> None:
         """Detach those whose last acknowledgements the broker has taken."""
         now = time.monotonic()
-        for consumption in [one for one in self._leaving if one.settled_at <= now]:
-            self._leaving.remove(consumption)
-            self._detach(consumption)
+        for letter in [one for one in self._leaving if one.due_at <= now]:
+            self._leaving.remove(letter)
+            self._detach(letter.consumption)
 
     def _detach(self, consumption: Consumption) -> None:
         self._consumptions.pop(consumption.subscription_id, None)
@@ -234,7 +234,7 @@ class Consumer:
                 consumption.outage.retry_at = None
                 self._restore(consumption)
         following = earliest(
-            [one.outage.retry_at for one in self._consumptions.values()] + [one.settled_at for one in self._leaving]
+            [one.outage.retry_at for one in self._consumptions.values()] + [one.due_at for one in self._leaving]
         )
         return self._look_seconds if following is None else min(self._look_seconds, max(0.0, following - now))
 
@@ -270,7 +270,7 @@ class Consumer:
         """End what is to be ended; a subscription needs no broker for that."""
         for letter in self._mailbox.drain():
             if isinstance(letter, Detach):
-                self._leaving.append(letter.consumption)
+                self._leaving.append(letter)
             elif isinstance(letter, Attach) and not letter.consumption.dispatcher.is_closed:
                 self._attach(letter)  # notes it: it is consuming once there is a connection
             elif isinstance(letter, Audited):

@@ -28,6 +28,7 @@ from bus_amqp.transport.channel import ConsumeChannel
 from bus_amqp.wire.message import Delivery
 
 logger = logging.getLogger("bus_amqp.consume")
+PARTING_SECONDS = 0.2  # enough to close a channel
 MOST_ACKNOWLEDGED = 4096  # kept until the session ends; the broker can have missed no more than the prefetch
 
 
@@ -56,6 +57,15 @@ class Detach:
     """Letter: nothing is in hand any more; settle, close the channel and forget the subscription."""
 
     consumption: Consumption
+    deadline: float = math.inf  # monotonic; of who waits for it
+
+    @property
+    def due_at(self) -> float:
+        """When to do it (monotonic): acknowledgements on their way to a quorum queue can be lost by a close."""
+        one = self.consumption
+        if one.channel is None or not one.plan.has_quorum_queue(one.queue):
+            return -math.inf
+        return min(self.deadline - PARTING_SECONDS, one.channel.settled_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,14 +226,7 @@ class Consumption:
         """Tell of a time without queue or bindings, and remember it; the last ten are kept."""
         self.unreported_gap = None
         self.gaps = (*self.gaps[-9:], gap)
-        logger.warning(
-            "%s was not bound from %s to %s: events of that time have not reached it", self.queue, gap.since, gap.until
-        )
-
-    @property
-    def settled_at(self) -> float:
-        """When its channel may be closed (monotonic): acknowledgements on their way to a quorum queue can be lost."""
-        return self.channel.settled_at if self.channel and self.plan.has_quorum_queue(self.queue) else -math.inf
+        logger.warning("%s was not bound from %s to %s: events of then are missing", self.queue, gap.since, gap.until)
 
     def ended(self, reason: str) -> None:
         """Note that the broker does not deliver any more; what was not started is forgotten."""
@@ -289,11 +292,7 @@ class Consumption:
         )
 
     def _warnings(self) -> Iterator[str]:
-        audit = self.audit
-        if audit.has_backlog:
-            yield f"{audit.backlog} events wait in the queue"
-        if audit.error:
-            yield f"the queue could not be looked at: {audit.error}"
+        yield from self.audit.warnings()
         if self.watch.slow:
             yield f"{self.watch.slow} handlers run for longer than {self.watch.timeout_seconds:g} s"
         if self.caution.is_careful:

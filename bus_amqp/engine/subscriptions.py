@@ -117,7 +117,7 @@ class Subscriptions:
     def _undo(self, subscription: Subscription) -> None:
         with self._lock:
             self._registry.pop(subscription.consumption.subscription_id, None)
-        self._end(subscription)
+        self._end(subscription, time.monotonic() + 1)
         subscription.workers.join(time.monotonic() + 1)
 
     def _restore(self, consumption: Consumption) -> None:
@@ -213,13 +213,13 @@ class Subscriptions:
         with self._lock:
             if self._registry.pop(subscription.consumption.subscription_id, None) is None:
                 raise UnknownSubscriptionError(f"subscription {subscription.consumption.subscription_id} has ended")
-        self._end(subscription)
+        self._end(subscription, deadline)
         is_inside = current_subscription.get() == subscription.consumption.subscription_id
         if is_inside or self._async_loop.is_current:
             return  # waiting here would be waiting for itself: what has to end needs this thread
         self._wait_ended(subscription, deadline)
 
-    def _end(self, subscription: Subscription) -> None:
+    def _end(self, subscription: Subscription, deadline: float) -> None:
         consumption = subscription.consumption
         with self._lock:
             self._ending[consumption.subscription_id] = subscription
@@ -232,7 +232,7 @@ class Subscriptions:
 
         consumption.detached.add_done_callback(delete)
         # The chain: nothing in hand -> settle and close the channel -> delete the queue.
-        consumption.dispatcher.close(lambda: self._consumer.post(Detach(consumption)))
+        consumption.dispatcher.close(lambda: self._consumer.post(Detach(consumption, deadline)))
 
     def _submit_quietly(self, work: Callable[[Connection], None]) -> None:
         try:
@@ -264,7 +264,7 @@ class Subscriptions:
             ending = list(self._ending.values())  # ended from inside their callbacks, or too slow for somebody
             is_started = self._is_loop_started
         for subscription in subscriptions:
-            self._end(subscription)
+            self._end(subscription, deadline)
         late = []
         for subscription in (*ending, *subscriptions):
             try:

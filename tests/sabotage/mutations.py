@@ -104,8 +104,8 @@ MUTATIONS = (
     Mutation(
         "close before the acknowledgements are taken",
         "bus_amqp/consume/consumer.py",
-        "        for consumption in [one for one in self._leaving if one.settled_at <= now]:\n",
-        "        for consumption in [one for one in self._leaving if now]:\n",
+        "        for letter in [one for one in self._leaving if one.due_at <= now]:\n",
+        "        for letter in [one for one in self._leaving if now]:\n",
         "tests/unit/consume/test_consumer.py::test_the_channel_stays_until_the_broker_has_taken_what_was_acknowledged",
     ),
     Mutation(

@@ -152,6 +152,17 @@ def test_the_channel_stays_until_the_broker_has_taken_what_was_acknowledged(desk
     assert consumption.detached.done()
 
 
+def test_who_has_no_time_closes_it_sooner(desk: Desk) -> None:
+    """P8: ``close(0.1)`` ends in that time, and what is lost by it is handled twice, not never."""
+    consumption = desk.attached()
+    channel_of(consumption).settled_at = time.monotonic() + WAIT_SECONDS
+
+    desk.consumer.post(Detach(consumption, deadline=time.monotonic() + 0.1))
+    desk.consumer.prepare()
+
+    assert consumption.detached.done()
+
+
 def test_a_lost_connection_ends_that_wait(desk: Desk) -> None:
     """P8: there is no channel any more that could be closed too soon."""
     consumption = desk.attached()
