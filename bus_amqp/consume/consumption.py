@@ -226,7 +226,7 @@ class Consumption:
         """Tell of a time without queue or bindings, and remember it; the last ten are kept."""
         self.unreported_gap = None
         self.gaps = (*self.gaps[-9:], gap)
-        logger.warning("%s was not bound from %s to %s: events of then are missing", self.queue, gap.since, gap.until)
+        logger.warning("%s was unbound from %s to %s: events of that time are lost", self.queue, gap.since, gap.until)
 
     def ended(self, reason: str) -> None:
         """Note that the broker does not deliver any more; what was not started is forgotten."""
