@@ -65,6 +65,10 @@ class DriverTransport(_AbstractTransport):
         self._dialer = dialer
         self._tls = tls  # False, or what wrap_socket takes beside the socket: context and server_hostname
 
+    def __repr__(self) -> str:
+        # py-amqp's asks the socket, and raises if another thread is closing it.
+        return f"<DriverTransport {self.host}{'' if self.connected else ' disconnected'}>"
+
     def _connect(self, host: str, port: int, timeout: float | None) -> None:
         self.sock = self._dialer.dial(host, port)
 
