@@ -89,7 +89,7 @@ class BulkConsumeChannel:
         through, others = self._tags.settle(tags)
         if (through or others) and not self._is_closed:
             self._link.stream.write(encode_accepts(self._number, through, others))
-            self._lingering.note(len(others) + 1)
+            self._lingering.note(bool(through) + len(others))
 
     def discard(self, tags: Sequence[int]) -> None:
         """Reject without requeue."""

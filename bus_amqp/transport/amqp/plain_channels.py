@@ -166,7 +166,7 @@ class PlainConsumeChannel:
         for tag in others:
             self._channel.basic_ack(tag)
         self._link.stream.flush()
-        self._lingering.note(len(others) + 1)
+        self._lingering.note(bool(through) + len(others))
 
     def discard(self, tags: Sequence[int]) -> None:
         """Reject without requeue."""
