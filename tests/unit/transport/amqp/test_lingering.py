@@ -1,18 +1,15 @@
 """``bus_amqp.transport.amqp.lingering``: acknowledgements that a close could lose."""
 
 import math
+import time
+from unittest.mock import Mock
 
 import pytest
 
+from bus_amqp.transport.amqp.consume_channel import BulkConsumeChannel
 from bus_amqp.transport.amqp.lingering import COMMANDS_AHEAD, LINGER_SECONDS, Lingering
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from bus_amqp.transport.amqp.plain_channels import PlainConsumeChannel
+from tests.unit.clock import Clock
 
 
 @pytest.fixture
@@ -51,3 +48,27 @@ def test_a_pause_has_let_the_broker_catch_up(clock: Clock) -> None:
         clock.now += LINGER_SECONDS
 
     assert lingering.over_at == -math.inf
+
+
+def _channels() -> list[BulkConsumeChannel | PlainConsumeChannel]:
+    def nothing() -> None:
+        pass
+
+    link = Mock()
+    return [
+        BulkConsumeChannel(1, "bus.events.billing", link, nothing, nothing),
+        PlainConsumeChannel(Mock(channel_id=1), "bus.events.billing", link, Mock(), 1000, nothing, nothing),
+    ]
+
+
+@pytest.mark.parametrize("channel", _channels(), ids=["bulk", "plain"])
+def test_each_channel_counts_its_frames(channel: BulkConsumeChannel | PlainConsumeChannel) -> None:
+    """P8: one frame for many in order is one command; each out of order, and each rejection, is one as well."""
+    channel.accept(range(1, 1000))
+    channel.accept([])
+    channel.accept(range(1001, 1001 + COMMANDS_AHEAD - 1))  # 1000 is still open
+    assert channel.settled_at == -math.inf
+
+    channel.discard([1000])
+
+    assert channel.settled_at > time.monotonic()

@@ -9,16 +9,7 @@ import pytest
 
 from bus_amqp.transport.memory.broker import MemoryBroker
 from bus_amqp.transport.memory.connection import MemoryConnector
-
-
-class Clock:
-    """Time that passes when the test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.unit.clock import Clock
 
 
 @pytest.fixture

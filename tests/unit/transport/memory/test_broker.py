@@ -10,7 +10,7 @@ from bus_amqp.transport.memory.broker import MemoryBroker
 from bus_amqp.transport.memory.connection import MemoryConnection, MemoryConnector
 from bus_amqp.transport.signals import Blocked, Confirmed, Deliveries, Rejected, Unblocked
 from bus_amqp.wire.message import Message
-from tests.unit.transport.memory.conftest import Clock
+from tests.unit.clock import Clock
 
 BUS = Exchange("bus", "topic")
 QUEUE = Queue("q")

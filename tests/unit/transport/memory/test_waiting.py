@@ -10,7 +10,7 @@ from bus_amqp.transport.memory.broker import MemoryBroker
 from bus_amqp.transport.memory.connection import MemoryConnection, MemoryConnector
 from bus_amqp.transport.signals import Deliveries
 from bus_amqp.wire.message import Message
-from tests.unit.transport.memory.conftest import Clock
+from tests.unit.clock import Clock
 
 RUNG = "bus.wait.5s"
 
